@@ -1,0 +1,1 @@
+"""The model suite and its measurements."""

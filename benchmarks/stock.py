@@ -1,0 +1,192 @@
+"""The yardstick: the same torch model compiled by stock IREE, up to the stream phase.
+
+Torch export, the decompositions IREE's torch front end wants, ``FxImporter``, ``iree-compile
+--iree-input-type=torch``. smartmem itself never uses that importer: this exists so that
+``passes/iree/count`` can read what stock IREE makes of a model. The road is made as good for stock
+IREE as its front end allows: ops it lowers itself (softmax, roll, linear) stay whole, and
+attention is decomposed into matmul, softmax, matmul, since stock IREE cannot compile
+``scaled_dot_product_attention`` for Vulkan.
+
+Weights are constants in the module, so that stock IREE may fold layout work into them at compile
+time. Their data is elided from the returned text.
+"""
+
+import math
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from smartmem.errors import CompileError, UnsupportedError, UnsupportedOp
+
+if TYPE_CHECKING:
+    import torch
+
+_ELIDE = ("--mlir-elide-resource-strings-if-larger=64", "--mlir-elide-elementsattrs-if-larger=64")
+_ERROR_LINES = 6
+
+
+def stock_stream_ir(
+    model: "torch.nn.Module | torch.export.ExportedProgram",
+    example_inputs: Sequence[Any],
+    target_flags: Sequence[str],
+) -> str:
+    """The stream-phase IR stock IREE makes of ``model``: with locations, without weight data.
+
+    ``target_flags`` are flags of ``iree-compile`` that choose device and target. Raises
+    ``UnsupportedError`` naming the torch ops IREE's front end lacks, or ``CompileError`` with the
+    compiler's message.
+    """
+    module = _import(_exported(model, tuple(example_inputs)))
+    with tempfile.TemporaryDirectory(prefix="smartmem-stock-") as folder:
+        source = Path(folder) / "model.mlirbc"
+        with source.open("wb") as file:
+            module.operation.write_bytecode(file)
+        output = Path(folder) / "stream.mlir"
+        command = [
+            str(Path(sys.executable).with_name("iree-compile")),
+            str(source),
+            "--iree-input-type=torch",
+            *target_flags,
+            "--compile-to=stream",
+            "--mlir-print-debuginfo",
+            *_ELIDE,
+            "-o",
+            str(output),
+        ]
+        result = subprocess.run(command, capture_output=True, text=True, check=False)
+        if result.returncode:
+            raise _failure(module, result.stderr)
+        return output.read_text()
+
+
+def _exported(
+    model: "torch.nn.Module | torch.export.ExportedProgram", example_inputs: tuple[Any, ...]
+) -> "torch.export.ExportedProgram":
+    """The exported program with the decompositions IREE's torch front end needs."""
+    import torch
+
+    program = model
+    if isinstance(model, torch.nn.Module):
+        with torch.no_grad():
+            program = torch.export.export(model.eval(), example_inputs)
+    assert isinstance(program, torch.export.ExportedProgram)
+    return program.run_decompositions(dict(_decompositions()))
+
+
+def _decompositions() -> Mapping[Any, Callable[..., Any]]:
+    """Decompositions of ops that IREE's torch front end does not take, or takes only in pieces."""
+    import torch
+    from torch._decomp import get_decompositions
+
+    aten = torch.ops.aten
+    table: dict[Any, Callable[..., Any]] = get_decompositions(
+        [
+            aten.native_layer_norm,
+            aten.native_group_norm,
+            aten._native_batch_norm_legit,
+            aten._native_batch_norm_legit.no_stats,
+            aten._native_batch_norm_legit_functional,
+            aten._native_batch_norm_legit_no_training,
+            aten.addmm,
+            aten.t,
+            aten.split.Tensor,
+            aten.split_with_sizes,
+            aten.unsafe_split.Tensor,
+            aten.squeeze.dims,
+            aten.unbind,
+            aten.masked_fill.Tensor,
+            aten.masked_fill.Scalar,
+            aten.full,
+            aten.lift_fresh_copy,
+            aten._to_copy,
+            aten._log_softmax,
+            aten._adaptive_avg_pool2d,
+            aten._unsafe_index.Tensor,
+            aten._prelu_kernel,
+            aten.upsample_bilinear2d.vec,
+            aten.im2col,
+            aten.grid_sampler_2d,
+            aten.dot,
+        ]
+    )
+    return {
+        **table,
+        aten.scaled_dot_product_attention.default: decomposed_attention,
+        aten.__and__.Tensor: torch.bitwise_and,
+        aten.__or__.Tensor: torch.bitwise_or,
+    }
+
+
+def decomposed_attention(
+    query: "torch.Tensor",
+    key: "torch.Tensor",
+    value: "torch.Tensor",
+    attn_mask: "torch.Tensor | None" = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    *,
+    scale: float | None = None,
+    enable_gqa: bool = False,
+) -> "torch.Tensor":
+    """Attention as matmul, softmax, matmul; dropout is off in inference."""
+    import torch
+
+    if enable_gqa:
+        repeats = query.shape[-3] // key.shape[-3]
+        key, value = (tensor.repeat_interleave(repeats, dim=-3) for tensor in (key, value))
+    factor = 1.0 / math.sqrt(query.shape[-1]) if scale is None else scale
+    scores = torch.matmul(query, key.transpose(-2, -1)) * factor
+    if is_causal:
+        rows, columns = query.shape[-2], key.shape[-2]
+        attn_mask = torch.ones(rows, columns, dtype=torch.bool, device=query.device).tril()
+    if attn_mask is not None:
+        mask = attn_mask
+        if mask.dtype == torch.bool:
+            zeros = torch.zeros(mask.shape, dtype=query.dtype, device=query.device)
+            mask = zeros.masked_fill(mask.logical_not(), float("-inf"))
+        scores = scores + mask
+    return torch.matmul(torch.softmax(scores, dim=-1), value)
+
+
+def _import(program: "torch.export.ExportedProgram") -> Any:
+    """The program in IREE's torch dialect."""
+    from iree.compiler.extras.fx_importer import FxImporter
+
+    from smartmem.passes.iree.phase_ir import ir
+
+    importer = FxImporter(context=ir.Context())
+    try:
+        importer.import_program(program, func_name="main")
+    except (NotImplementedError, RuntimeError, TypeError, KeyError) as error:
+        raise CompileError(
+            f"stock IREE's FX importer cannot import this model: {error}",
+            hint="there is no stock baseline for this model",
+        ) from error
+    return importer.module
+
+
+def _failure(module: Any, message: str) -> Exception:
+    """The error for a failed compile: torch ops IREE does not know, or what it said."""
+    rows = _foreign_ops(module)
+    what = "stock IREE cannot compile this model"
+    if rows and "torch.operator" in message:
+        return UnsupportedError(f"{what}: its torch front end lacks these ops", rows)
+    errors = [line for line in message.splitlines() if "error:" in line][:_ERROR_LINES]
+    return CompileError(f"{what}: " + "\n".join(errors or message.splitlines()[-_ERROR_LINES:]))
+
+
+def _foreign_ops(module: Any) -> list[UnsupportedOp]:
+    """Torch ops that the importer could only wrap as an opaque ``torch.operator``, each once."""
+    from smartmem.passes.iree import phase_ir
+
+    rows: dict[str, UnsupportedOp] = {}
+    for op in phase_ir.named(module.operation, "torch.operator"):
+        name = str(op.attributes["name"].value).removeprefix("torch.")
+        location = phase_ir.source_location(op) or "unknown location"
+        reason = "IREE's torch dialect has no such op"
+        remedy = "give the stock compile a decomposition for it"
+        rows.setdefault(name, UnsupportedOp(name, location, reason, remedy))
+    return list(rows.values())

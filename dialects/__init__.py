@@ -1,0 +1,1 @@
+"""The layout dialect and the index-map algebra under it."""

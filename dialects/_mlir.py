@@ -1,0 +1,43 @@
+"""The one place that says where upstream MLIR's Python bindings come from.
+
+PyPI's ``mlir-python-bindings`` is an empty placeholder, while the ``torch-mlir`` wheel ships the complete upstream
+bindings under its own name. A real ``mlir`` package is preferred where one is installed. Only the bindings are used:
+nothing is ever lowered through torch-mlir's importer. Every other module imports MLIR from here.
+"""
+
+import importlib
+from types import ModuleType
+
+_CANDIDATES = ("mlir", "torch_mlir")
+
+
+def _binding_root() -> str:
+    """Name of the first installed package that holds MLIR's bindings with IRDL dialects in Python."""
+    for name in _CANDIDATES:
+        try:
+            importlib.import_module(f"{name}.ir")
+            importlib.import_module(f"{name}.dialects.ext")
+        except ImportError:
+            continue
+        return name
+    raise ImportError(
+        "no MLIR Python bindings found (tried: " + ", ".join(_CANDIDATES) + "); "
+        "install them with `pip install torch-mlir==20261001`"
+    )
+
+
+ROOT = _binding_root()
+
+
+def _load(name: str) -> ModuleType:
+    return importlib.import_module(f"{ROOT}.{name}")
+
+
+ir = _load("ir")
+passmanager = _load("passmanager")
+ext = _load("dialects.ext")
+arith = _load("dialects.arith")
+func = _load("dialects.func")
+linalg = _load("dialects.linalg")
+math = _load("dialects.math")
+tensor = _load("dialects.tensor")

@@ -1,0 +1,1 @@
+"""Everything that touches torch: export, decompositions and the import of FX graphs."""

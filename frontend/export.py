@@ -1,0 +1,66 @@
+"""A PyTorch model becomes a functional ATen graph in which layout-bearing and composite ops stay whole.
+
+PyTorch's default table would turn roll into arange/fmod/index_select, layer_norm into a dozen generics and softmax into
+an argmax; the index maps and the families the passes reason about would be lost. So the table is PyTorch's, less the
+ops that have a family of their own here.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch.export import ExportedProgram
+
+from smartmem.errors import UserError
+
+# Kept whole: ops with a handler of their own in this folder (by ATen base name, all overloads).
+KEPT_WHOLE = frozenset(
+    """
+    adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d addmm avg_pool1d avg_pool2d avg_pool3d baddbmm bmm
+    elu gelu glu group_norm hardsigmoid hardswish hardtanh layer_norm leaky_relu linear log_softmax _log_softmax
+    log_sigmoid matmul max_pool2d max_pool3d mish native_layer_norm pad constant_pad_nd pixel_shuffle pixel_unshuffle
+    roll scaled_dot_product_attention silu softmax _softmax softplus
+    """.split()
+)
+
+
+def decomposition_table() -> Mapping[Any, Callable[..., Any]]:
+    """PyTorch's default decompositions without the ops in ``KEPT_WHOLE``."""
+    table = torch.export.default_decompositions()
+    for op in list(table):
+        if op._schema.name.split("::")[1] in KEPT_WHOLE:
+            table.pop(op)
+    return table
+
+
+def export(
+    source: torch.nn.Module | ExportedProgram,
+    example_inputs: tuple[Any, ...],
+    example_kwargs: Mapping[str, Any] | None = None,
+) -> ExportedProgram:
+    """``source`` as a functional graph for inference with the shapes of ``example_inputs``.
+
+    Raises UserError where the module is in training mode or ``torch.export`` refuses it.
+    """
+    if not isinstance(source, ExportedProgram):
+        source = _trace(source, example_inputs, dict(example_kwargs or {}))
+    with torch.no_grad():
+        return source.run_decompositions(dict(decomposition_table()))
+
+
+def _trace(module: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> ExportedProgram:
+    if not isinstance(module, torch.nn.Module):
+        raise UserError(f"expected a torch.nn.Module or an ExportedProgram, got {type(module).__name__}")
+    if module.training:
+        raise UserError(
+            f"{type(module).__name__} is in training mode: smartmem compiles for inference. "
+            "Call model.eval() first."
+        )
+    try:
+        with torch.no_grad():
+            return torch.export.export(module, args, kwargs, strict=False)
+    except Exception as error:
+        raise UserError(
+            f"torch.export could not trace {type(module).__name__}: {error}\n"
+            "smartmem compiles what torch.export can trace; see the message above for the line to change."
+        ) from error

@@ -1,0 +1,1 @@
+"""Analyses over the layout dialect that change nothing."""

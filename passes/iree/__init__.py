@@ -1,0 +1,1 @@
+"""The one place that drives IREE and reads its intermediate IR."""

@@ -1,0 +1,139 @@
+"""The one place that runs iree-compile: linalg in, stream-phase IR, then a vmfb; with a guard in between.
+
+    lowered module --compile-to=stream--> stream IR (counted, later edited) --compile-from=stream--> model.vmfb
+
+A separate process, so that a crash of the compiler is an error message with a reproducer, not the user's crash.
+"""
+
+import json
+import platform
+import shlex
+import subprocess
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import cache as cached
+from importlib.metadata import version
+from pathlib import Path
+
+from smartmem.errors import CompileError
+from smartmem.passes.iree.cache import Cache, key_of
+from smartmem.passes.iree.scan import Finding, scan_folder
+from smartmem.passes.target import Target
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """``stream_ir`` is what was counted, ``vmfb`` what runs, ``findings`` what may be miscompiled; seconds by phase."""
+
+    stream_ir: str
+    vmfb: bytes
+    findings: tuple[Finding, ...]
+    seconds: dict[str, float]
+
+
+@cached
+def _compiler() -> Path:
+    from iree.compiler.tools.binaries import find_tool
+
+    return Path(find_tool("iree-compile"))
+
+
+def _identity(target: Target, extra: Sequence[str]) -> list[str]:
+    """All that the output depends on besides the input."""
+    parts = [f"iree-base-compiler {version('iree-base-compiler')}", *target.flags, *extra]
+    return [*parts, _processor()] if target.iree_target == "host" else parts
+
+
+@cached
+def _processor() -> str:
+    """What 'host' means here: the processor's features, where the system tells."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return f"{platform.machine()} {platform.processor()}"
+    wanted = ("flags", "Features", "model name")
+    return "\n".join(next((line for line in lines if line.startswith(w)), "") for w in wanted)
+
+
+def _run(source: str, target: Target, extra: Sequence[str], where: Path, out: str) -> Path:
+    """Run iree-compile in ``where``; the path of ``out`` there. Raises CompileError with a reproducer folder."""
+    (where / "input.mlir").write_text(source, encoding="utf-8")
+    command = ["iree-compile", "input.mlir", *target.flags, *extra, "-o", out]
+    result = subprocess.run(
+        [str(_compiler()), *command[1:]], cwd=where, capture_output=True, text=True, check=False
+    )
+    if result.returncode != 0:
+        raise _failure(source, command, target, result)
+    return where / out
+
+
+def _failure(
+    source: str, command: Sequence[str], target: Target, result: subprocess.CompletedProcess[str]
+) -> CompileError:
+    folder = Path(tempfile.mkdtemp(prefix="smartmem-reproducer-"))
+    (folder / "input.mlir").write_text(source, encoding="utf-8")
+    (folder / "command.sh").write_text(shlex.join(command) + "\n", encoding="utf-8")
+    (folder / "stderr.txt").write_text(result.stderr, encoding="utf-8")
+    errors = [line for line in result.stderr.splitlines() if "error:" in line]
+    first = errors[0] if errors else (result.stderr.strip().splitlines() or ["no message"])[-1]
+    if "unknown" in first.lower() and "target" in first.lower():
+        reason = f"iree-compile does not know the Vulkan target '{target.iree_target}'"
+    else:
+        reason = f"iree-compile failed for target {target.name} (exit {result.returncode}): {first}"
+    return CompileError(reason, reproducer=folder)
+
+
+def compile_stream(lowered: str, target: Target, cache: Cache) -> str:
+    """Stream-phase IR of a lowered module."""
+    extra = ["--compile-to=stream"]
+    parts = _identity(target, extra)
+    key = key_of(lowered, parts)
+    held = cache.get(key)
+    if held is None:
+        with tempfile.TemporaryDirectory(prefix="smartmem-") as folder:
+            held = _run(lowered, target, extra, Path(folder), "stream.mlir").read_bytes()
+        cache.put(key, held, parts)
+    return held.decode()
+
+
+def compile_vmfb(stream_ir: str, target: Target, cache: Cache) -> tuple[bytes, tuple[Finding, ...]]:
+    """The module, and on Vulkan what the guard against IREE's known miscompiles found in its kernels."""
+    scanned = target.kind == "vulkan"
+    extra = ["--compile-from=stream"]
+    dump = ["--iree-hal-dump-executable-configurations-to=configured"] if scanned else []
+    parts = _identity(target, extra)
+    key = key_of(stream_ir, parts)
+    held, findings_text = cache.get(key), cache.get(f"{key}.findings")
+    if held is not None and findings_text is not None:
+        return held, tuple(Finding(**row) for row in json.loads(findings_text))
+    with tempfile.TemporaryDirectory(prefix="smartmem-") as folder:
+        where = Path(folder)
+        held = _run(stream_ir, target, [*extra, *dump], where, "model.vmfb").read_bytes()
+        findings = scan_folder(where / "configured") if scanned else ()
+    cache.put(key, held, parts)
+    cache.put(f"{key}.findings", json.dumps([asdict(f) for f in findings]).encode(), parts)
+    return held, findings
+
+
+def compile_module(lowered: str, target: Target, cache: Cache | None = None) -> Compiled:
+    """A lowered module (text) compiled for ``target``.
+
+    Raises CompileError where iree-compile fails, or where it built a kernel it is known to build wrong.
+    """
+    store = Cache.default() if cache is None else cache
+    started = time.perf_counter()
+    stream_ir = compile_stream(lowered, target, store)
+    middle = time.perf_counter()
+    vmfb, findings = compile_vmfb(stream_ir, target, store)
+    ended = time.perf_counter()
+    races = [f for f in findings if f.kind == "race"]
+    if races:
+        rows = "\n".join(f"  {f.dispatch}: {f.detail}" for f in races)
+        raise CompileError(
+            f"IREE built kernels for target {target.name} in a form known to give wrong numbers "
+            f"(docs/iree-miscompiles.md), so nothing was written:\n{rows}"
+        )
+    seconds = {"iree_stream": middle - started, "iree_codegen": ended - middle}
+    return Compiled(stream_ir, vmfb, findings, seconds)

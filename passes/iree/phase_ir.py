@@ -1,0 +1,230 @@
+"""Parse and walk the text of IREE's phase IR (stream phase, configured executables) with IREE's
+own bindings.
+
+IREE's dialects exist only in ``iree.compiler``'s bindings, and most of their ops, types and
+attributes have no typed Python view. This is the one place that knows how to get at them, so that
+readers (the dispatch counter, the miscompile scanner) walk real ops and never search the text of a
+module. The few facts that the bindings can only print (the tensor inside a ``dispatch.tensor``
+type, the frames of a location) are taken from the print of that one type or location.
+"""
+
+import importlib
+import re
+from collections.abc import Iterator
+from math import prod
+from typing import Any
+
+# The bindings have no type stubs.
+ir: Any = importlib.import_module("iree.compiler.ir")
+Op = Any
+Value = Any
+AffineExpr = Any
+
+_FRAME = re.compile(r'"([^"]+)":(\d+)(?::(\d+))?')
+_TENSOR_IN_DISPATCH_TENSOR = re.compile(r"<\w+:(.*)>$", re.DOTALL)
+_PIPELINE = re.compile(r"^#iree_gpu\.spirv_pipeline<(\w+)")
+_TILE_SIZES = re.compile(r"\btile_sizes = (\[\[[^<>]*?\]\])")
+_STORAGE_BITS = {"index": 64, "i1": 8}
+
+
+def parse(text: str) -> Any:
+    """The module of one phase; raises ``ValueError`` with what the parser says of bad text."""
+    context = ir.Context()
+    context.allow_unregistered_dialects = True
+    try:
+        return ir.Module.parse(text, context)
+    except ir.MLIRError as error:
+        raise ValueError(f"IREE phase IR does not parse: {error}") from error
+
+
+def body_ops(op: Op) -> Iterator[Op]:
+    """The ops directly inside the regions of ``op``, in program order."""
+    for region in op.operation.regions:
+        for block in region:
+            for child in block:
+                yield child.operation
+
+
+def walk(op: Op) -> Iterator[Op]:
+    """``op`` and every op nested in it, parents first, in program order."""
+    yield op.operation
+    for child in body_ops(op):
+        yield from walk(child)
+
+
+def named(op: Op, name: str) -> Iterator[Op]:
+    """All ops called ``name`` in ``op``."""
+    return (found for found in walk(op) if found.name == name)
+
+
+def symbol(op: Op) -> str:
+    """The symbol name of ``op``."""
+    return str(op.attributes["sym_name"].value)
+
+
+def symbol_ref(attribute: Any) -> tuple[str, ...]:
+    """The path of a (nested) symbol reference, outermost first."""
+    return (
+        (attribute.value,)
+        if isinstance(attribute, ir.FlatSymbolRefAttr)
+        else tuple(attribute.value)
+    )
+
+
+def defining_op(value: Value) -> Op | None:
+    """The op that makes ``value``; None for a block argument."""
+    return None if isinstance(value, ir.BlockArgument) else value.owner.operation
+
+
+def operand_groups(op: Op) -> list[list[Value]]:
+    """The operands of ``op`` by its ``operandSegmentSizes`` (all in one group without)."""
+    operands = list(op.operands)
+    if "operandSegmentSizes" not in op.attributes:
+        return [operands]
+    groups: list[list[Value]] = []
+    start = 0
+    for size in op.attributes["operandSegmentSizes"]:
+        groups.append(operands[start : start + size])
+        start += size
+    return groups
+
+
+def int_array(op: Op, name: str) -> list[int]:
+    """A dense integer array attribute of ``op``; empty where absent."""
+    return [int(v) for v in op.attributes[name]] if name in op.attributes else []
+
+
+def affine_maps(op: Op) -> list[Any]:
+    """The ``indexing_maps`` of a structured op; empty where it prints none."""
+    if "indexing_maps" not in op.attributes:
+        return []
+    return [attribute.value for attribute in op.attributes["indexing_maps"]]
+
+
+def iterator_types(op: Op) -> list[str]:
+    """``parallel`` or ``reduction`` for each loop of a ``linalg.generic``; else empty."""
+    if "iterator_types" not in op.attributes:
+        return []
+    return [
+        "reduction" if "reduction" in str(a) else "parallel"
+        for a in op.attributes["iterator_types"]
+    ]
+
+
+def structured_operands(op: Op) -> tuple[list[Value], list[Value]]:
+    """The inputs and the destinations (the last operands, one per result) of a structured op."""
+    operands = list(op.operands)
+    split = len(operands) - len(op.results)
+    return operands[:split], operands[split:]
+
+
+def loop_extents(op: Op) -> dict[int, int]:
+    """Loop number -> trip count of a structured op, where the shape of an operand tells it."""
+    extents: dict[int, int] = {}
+    for affine_map, operand in zip(affine_maps(op), op.operands, strict=False):
+        shape = shape_of(operand.type)
+        if shape is None:
+            continue
+        for expression, size in zip(affine_map.results, shape, strict=False):
+            if isinstance(expression, ir.AffineDimExpr):
+                extents[expression.position] = size
+    return extents
+
+
+def spirv_pipeline(function: Op) -> str | None:
+    """The SPIR-V pipeline IREE chose for a dispatch function; None where it chose none."""
+    if "translation_info" not in function.attributes:
+        return None
+    match = _PIPELINE.search(str(function.attributes["translation_info"].pass_pipeline))
+    return match.group(1) if match else None
+
+
+def workgroup_tile(op: Op) -> list[int] | None:
+    """The outermost tile sizes in an op's ``lowering_config`` (0: not tiled), or None."""
+    if "lowering_config" not in op.attributes:
+        return None
+    match = _TILE_SIZES.search(str(op.attributes["lowering_config"]))
+    if match is None:
+        return None
+    levels = ir.ArrayAttr(ir.Attribute.parse(match.group(1), op.context))
+    return [int(size.value) for size in levels[0]]
+
+
+def constant_int(value: Value) -> int | None:
+    """The integer ``value`` is known to be (constants, their sums and products), else None."""
+    op = defining_op(value)
+    if op is None:
+        return None
+    if op.name == "arith.constant":
+        attribute = op.attributes["value"]
+        return int(attribute.value) if isinstance(attribute, ir.IntegerAttr) else None
+    if op.name in ("arith.index_cast", "arith.extsi", "arith.trunci"):
+        return constant_int(op.operands[0])
+    fold = {"arith.addi": int.__add__, "arith.subi": int.__sub__, "arith.muli": int.__mul__}.get(
+        op.name
+    )
+    if fold is None:
+        return None
+    left, right = (constant_int(operand) for operand in op.operands)
+    return None if left is None or right is None else fold(left, right)
+
+
+def tensor_type(type_: Any) -> Any | None:
+    """The ranked tensor of a tensor or ``dispatch.tensor`` type, else None."""
+    if isinstance(type_, ir.RankedTensorType):
+        return type_
+    text = str(type_)
+    if not text.startswith("!iree_tensor_ext.dispatch.tensor<"):
+        return None
+    match = _TENSOR_IN_DISPATCH_TENSOR.search(text)
+    if match is None:
+        return None
+    inner = ir.Type.parse(match.group(1), type_.context)
+    return inner if isinstance(inner, ir.RankedTensorType) else None
+
+
+def shape_of(type_: Any) -> tuple[int, ...] | None:
+    """The static shape of a tensor or ``dispatch.tensor`` type; None where any dim is dynamic."""
+    tensor = tensor_type(type_)
+    if tensor is None or any(tensor.is_dynamic_dim(i) for i in range(tensor.rank)):
+        return None
+    return tuple(tensor.shape)
+
+
+def numel_of(type_: Any) -> int | None:
+    """The element count of a statically shaped tensor or ``dispatch.tensor`` type."""
+    shape = shape_of(type_)
+    return None if shape is None else prod(shape)
+
+
+def element_bits(type_: Any) -> int:
+    """Bits one element takes in a buffer (i1: a byte); raises ``ValueError`` where unknown."""
+    tensor = tensor_type(type_)
+    element = tensor.element_type if tensor is not None else type_
+    name = str(element)
+    if name in _STORAGE_BITS:
+        return _STORAGE_BITS[name]
+    if isinstance(element, ir.ComplexType):
+        return 2 * element_bits(element.element_type)
+    width = re.search(r"\d+", name)
+    if width is None:
+        raise ValueError(f"size of element type {name} is unknown")
+    return int(width.group(0))
+
+
+def size_bytes(numel: int, type_: Any) -> int:
+    """Bytes of ``numel`` elements of ``type_``'s element type as stored in a buffer."""
+    return (numel * element_bits(type_) + 7) // 8
+
+
+def source_location(op: Op) -> str | None:
+    """``file.py:line`` of the model an op comes from: the innermost frame outside torch itself.
+
+    None where the IR carries no location: the parser then makes one up, in a file named "-".
+    """
+    frames = [(file, line) for file, line, _ in _FRAME.findall(str(op.location)) if file != "-"]
+    if not frames:
+        return None
+    outside = [frame for frame in frames if "/torch/" not in frame[0]]
+    file, line = (outside or frames)[0]
+    return f"{file}:{line}"

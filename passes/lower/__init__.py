@@ -1,0 +1,1 @@
+"""Lowering of each op family to linalg."""

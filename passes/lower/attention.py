@@ -1,0 +1,77 @@
+"""Attention as contraction, masked softmax, contraction: IREE cannot compile its own attention op for Vulkan."""
+
+from typing import Any
+
+from smartmem.dialects._mlir import arith, ir, linalg
+from smartmem.dialects.layout.ops import AttentionOp, element_type, shape
+from smartmem.passes.lower import scalars
+from smartmem.passes.lower.builder import (
+    Lowering,
+    Operand,
+    accumulator,
+    constant,
+    dims,
+    empty,
+    generic,
+    widened,
+)
+from smartmem.passes.lower.contraction import sum_of_products
+from smartmem.passes.lower.normalization import softmax_rows
+from smartmem.passes.lower.registry import lowers
+
+
+@lowers(AttentionOp)
+def attention(low: Lowering, op: Any) -> Any:
+    """softmax(scale * q k^T + mask) v; scores are kept in f32 for 16-bit floats."""
+    query, key, value = (low.value(v) for v in (op.query, op.key, op.value))
+    *batch, length, features = shape(op.query)
+    steps, width = shape(op.key)[-2], shape(op.value)[-1]
+    b = list(range(len(batch)))
+    row, column, k = len(b), len(b) + 1, len(b) + 2
+    element = element_type(op.result)
+    wide = accumulator(element)
+    query_map, key_map, score_map = (*b, row, k), (*b, column, k), (*b, row, column)
+    maps = [low.write(op.query, query_map), low.write(op.key, key_map), score_map]
+    scores = sum_of_products([query, key], maps, [*batch, length, steps, features], wide_of(query, wide))
+    scores = _scaled_and_masked(low, op, scores, wide)
+    causal = ir.BoolAttr(op.attributes["causal"]).value
+    weights = softmax_rows(scores, len(batch) + 1, element, masked=op.mask is not None or causal)
+    maps = [
+        (*b, row, k),
+        low.write(op.value, (*b, k, column)),
+        low.write(op.result, (*b, row, column)),
+    ]
+    return sum_of_products([weights, value], maps, [*batch, length, width, steps], element)
+
+
+def wide_of(value: Any, wide: Any) -> Any:
+    """Scores of 16-bit operands are not rounded back before the softmax."""
+    return wide if element_type(value) != wide else element_type(value)
+
+
+def _scaled_and_masked(low: Lowering, op: Any, scores: Any, wide: Any) -> Any:
+    """scale * scores, -inf where masked out, plus the mask where it is a float."""
+    own = shape(scores)
+    rank = len(own)
+    scale = ir.FloatAttr(op.attributes["scale"]).value
+    causal = ir.BoolAttr(op.attributes["causal"]).value
+    operands = [Operand(scores, dims(range(rank)))]
+    if op.mask is not None:
+        operands.append(low.read_broadcast(op.mask, {i: i for i in range(rank)}, own))
+
+    def body(score: Any, *rest: Any) -> Any:
+        item = scalars.mul(score, constant(scale, wide))
+        lowest = constant(float("-inf"), wide)
+        for mask in rest[:-1]:
+            if isinstance(mask.type, ir.IntegerType):
+                item = scalars.select(mask, item, lowest)
+            else:
+                item = scalars.add(item, widened(mask, wide))
+        if causal:
+            row, column = linalg.IndexOp(rank - 2).result, linalg.IndexOp(rank - 1).result
+            past = arith.CmpIOp(arith.CmpIPredicate.sle, column, row).result
+            item = scalars.select(past, item, lowest)
+        return item
+
+    init = empty(own, wide)
+    return generic(operands, init, dims(range(rank)), ["parallel"] * rank, body)

@@ -1,0 +1,238 @@
+"""What every lowering rule needs: physical operands, one way to write a ``linalg.generic``, and slices of tensors.
+
+A logical tensor with a layout is lowered to a plain tensor of its physical shape. Rules speak in logical dims; the
+translation of their index maps into the physical order happens here, so no rule knows a layout it does not care about.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from smartmem.dialects._mlir import arith, ir, linalg, tensor
+from smartmem.dialects.layouts import Layout
+from smartmem.dialects.layout.attributes import repr_of
+from smartmem.dialects.layout.build import number, tensor_of
+from smartmem.dialects.layout.ops import element_type, shape
+
+Value = Any
+Scalars = Sequence[Value]
+Body = Callable[..., Value]
+DeviceKind = Literal["cpu", "vulkan"]
+
+
+@dataclass(frozen=True)
+class Operand:
+    """A physical tensor and, per physical axis, the affine expression over the loop dims that reads it."""
+
+    value: Value
+    exprs: tuple[Any, ...]
+
+
+def dim(index: int) -> Any:
+    """Loop dim ``index`` as an affine expression."""
+    return ir.AffineExpr.get_dim(index)
+
+
+def dims(indices: Sequence[int]) -> tuple[Any, ...]:
+    """Several loop dims."""
+    return tuple(dim(i) for i in indices)
+
+
+def empty(sizes: Sequence[int], element: Any) -> Value:
+    """A tensor without contents."""
+    return tensor.EmptyOp(list(sizes), element).result
+
+
+def constant(value: float, element: Any) -> Value:
+    """A scalar constant."""
+    return arith.ConstantOp(element, number(value, element)).result
+
+
+def index_constant(value: int) -> Value:
+    """A constant of index type."""
+    return arith.ConstantOp(ir.IndexType.get(), value).result
+
+
+def filled(value: float, sizes: Sequence[int], element: Any) -> Value:
+    """A tensor of one value, as a fill (so that reductions fuse it)."""
+    out = empty(sizes, element)
+    return linalg.fill(constant(value, element), outs=[out])
+
+
+def _iterator(kind: str) -> Any:
+    return ir.Attribute.parse(f"#linalg.iterator_type<{kind}>")
+
+
+def generic(
+    inputs: Sequence[Operand], init: Value, out: Sequence[Any], loops: Sequence[str], body: Body
+) -> Value:
+    """``linalg.generic`` over ``loops`` ('parallel' | 'reduction'), writing ``init`` through ``out``.
+
+    ``body`` takes one scalar per input, then the accumulator, and returns the scalar to yield.
+    """
+    rank = len(loops)
+    maps = [ir.AffineMap.get(rank, 0, list(e)) for e in (*[o.exprs for o in inputs], out)]
+    op = linalg.GenericOp(
+        [init.type],
+        [o.value for o in inputs],
+        [init],
+        ir.ArrayAttr.get([ir.AffineMapAttr.get(m) for m in maps]),
+        ir.ArrayAttr.get([_iterator(k) for k in loops]),
+    )
+    scalars = [element_type(v) for v in (*[o.value for o in inputs], init)]
+    block = op.regions[0].blocks.append(*scalars)
+    with ir.InsertionPoint(block):
+        linalg.YieldOp([body(*block.arguments)])
+    return op.results[0]
+
+
+def pointwise(inputs: Sequence[Operand], sizes: Sequence[int], element: Any, body: Body) -> Value:
+    """A generic without reduction whose result has the loops' own order; ``body`` takes one scalar per input."""
+    rank = len(sizes)
+    init = empty(sizes, element)
+    return generic(
+        inputs, init, dims(range(rank)), ["parallel"] * rank, lambda *s: body(*s[: len(inputs)])
+    )
+
+
+def reassociated(value: Value, groups: Sequence[Sequence[int]]) -> Value:
+    """``value`` with each group of axes collapsed into one."""
+    own = shape(value)
+    if all(len(g) == 1 for g in groups):
+        return value
+    sizes: list[int] = []
+    for group in groups:
+        size = 1
+        for axis in group:
+            size *= own[axis]
+        sizes.append(size)
+    result = tensor_of(sizes, element_type(value))
+    return tensor.CollapseShapeOp(result, value, _nested(groups)).result
+
+
+def expanded(value: Value, groups: Sequence[Sequence[int]]) -> Value:
+    """``value`` with axis ``i`` expanded into sizes ``groups[i]``."""
+    sizes = [s for group in groups for s in group]
+    if all(len(g) == 1 for g in groups):
+        return value
+    axes: list[list[int]] = []
+    for group in groups:
+        first = axes[-1][-1] + 1 if axes else 0
+        axes.append(list(range(first, first + len(group))))
+    result = tensor_of(sizes, element_type(value))
+    return tensor.ExpandShapeOp(result, value, _nested(axes), [], sizes).result
+
+
+def _nested(groups: Sequence[Sequence[int]]) -> Any:
+    i64 = ir.IntegerType.get_signless(64)
+    return ir.ArrayAttr.get(
+        [ir.ArrayAttr.get([ir.IntegerAttr.get(i64, a) for a in group]) for group in groups]
+    )
+
+
+def without_units(value: Value, keep: Sequence[int]) -> Value:
+    """``value`` with only the axes ``keep``; the others have size 1."""
+    rank = len(shape(value))
+    if len(keep) == rank:
+        return value
+    if not keep:
+        return tensor.CollapseShapeOp(tensor_of((), element_type(value)), value, ir.ArrayAttr.get([])).result
+    groups: list[list[int]] = [[] for _ in keep]
+    for axis in range(rank):
+        position = max((i for i, k in enumerate(keep) if k <= axis), default=0)
+        groups[position].append(axis)
+    return reassociated(value, groups)
+
+
+def sliced(value: Value, starts: Sequence[int], sizes: Sequence[int], steps: Sequence[int]) -> Value:
+    """A strided box of ``value``."""
+    result = tensor_of(sizes, element_type(value))
+    return tensor.ExtractSliceOp(
+        result, value, [], [], [], list(starts), list(sizes), list(steps)
+    ).result
+
+
+def padded(value: Value, low: Sequence[int], high: Sequence[int], fill: Any) -> Value:
+    """``value`` with a border; ``fill`` is an attribute of the element type."""
+    if not any((*low, *high)):
+        return value
+    element = element_type(value)
+    sizes = [a + s + b for a, s, b in zip(low, shape(value), high, strict=True)]
+    op = tensor.PadOp(tensor_of(sizes, element), value, [], [], list(low), list(high))
+    block = op.regions[0].blocks.append(*[ir.IndexType.get()] * len(sizes))
+    with ir.InsertionPoint(block):
+        tensor.YieldOp(arith.ConstantOp(element, fill).result)
+    return op.result
+
+
+class Lowering:
+    """State of lowering one function: physical values of logical ones, and the kind of device it is for."""
+
+    def __init__(self, device: DeviceKind) -> None:
+        self.device = device
+        self._physical: dict[Value, Value] = {}
+
+    def bind(self, logical: Value, physical: Value) -> None:
+        """Record that ``logical`` is held by ``physical``."""
+        self._physical[logical] = physical
+
+    def value(self, logical: Value) -> Value:
+        """The physical tensor of ``logical``."""
+        return self._physical.get(logical, logical)
+
+    def layout(self, logical: Value) -> Layout:
+        """The layout of ``logical``; ValueError for one that is more than an order of dims."""
+        layout = repr_of(ir.RankedTensorType(logical.type)).layout
+        if layout.packed or layout.padding:
+            raise ValueError(f"no lowering for packed or padded layout {layout}: relayout it first")
+        return layout
+
+    def physical_shape(self, logical: Value) -> tuple[int, ...]:
+        """Shape in memory."""
+        return tuple(shape(logical)[axis] for axis in self.layout(logical).order)
+
+    def read(self, logical: Value, exprs: Sequence[Any]) -> Operand:
+        """``logical`` read at ``exprs``, given per logical axis."""
+        order = self.layout(logical).order
+        return Operand(self.value(logical), tuple(exprs[axis] for axis in order))
+
+    def read_broadcast(self, logical: Value, loops: Mapping[int, int], target: Sequence[int]) -> Operand:
+        """``logical`` broadcast to the shape ``target`` as in NumPy: axes of size 1 that repeat are dropped.
+
+        ``loops`` gives the loop dim of each target axis.
+        """
+        own, order = shape(logical), self.layout(logical).order
+        lead = len(target) - len(own)
+        kept = [p for p, axis in enumerate(order) if own[axis] == target[lead + axis]]
+        value = without_units(self.value(logical), kept)
+        return Operand(value, tuple(dim(loops[lead + order[p]]) for p in kept))
+
+    def write(self, logical: Value, exprs: Sequence[Any]) -> tuple[Any, ...]:
+        """``exprs``, given per logical axis, in the order of the physical axes of ``logical``."""
+        return tuple(exprs[axis] for axis in self.layout(logical).order)
+
+    def fenced(self, value: Value) -> Value:
+        """``value`` behind a barrier that keeps its producer out of the consumer's kernel (Vulkan only)."""
+        if self.device != "vulkan":
+            return value
+        op = ir.Operation.create("util.optimization_barrier", results=[value.type], operands=[value])
+        return op.results[0]
+
+
+def accumulator(element: Any) -> Any:
+    """Type in which sums over ``element`` are kept: f32 for the 16-bit floats."""
+    return ir.F32Type.get() if isinstance(element, (ir.F16Type, ir.BF16Type)) else element
+
+
+def widened(value: Value, element: Any) -> Value:
+    """Scalar ``value`` extended to the wider float ``element``."""
+    return value if value.type == element else arith.ExtFOp(element, value).result
+
+
+def narrowed(value: Value, element: Any) -> Value:
+    """Tensor ``value`` truncated to the float ``element``."""
+    if element_type(value) == element:
+        return value
+    rank = len(shape(value))
+    read = Operand(value, dims(range(rank)))
+    return pointwise([read], shape(value), element, lambda s: arith.TruncFOp(element, s).result)

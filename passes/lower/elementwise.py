@@ -1,0 +1,26 @@
+"""Elementwise functions: one ``linalg.generic`` in the physical order of the result."""
+
+from typing import Any
+
+from smartmem.dialects._mlir import ir
+from smartmem.dialects.layout.ops import ElementwiseOp, element_type, shape
+from smartmem.passes.lower import scalars
+from smartmem.passes.lower.builder import Lowering, pointwise
+from smartmem.passes.lower.registry import lowers
+
+
+@lowers(ElementwiseOp)
+def elementwise(low: Lowering, op: Any) -> Any:
+    """Loops follow the result's memory; broadcast operands drop the axes they repeat along."""
+    fn = ir.StringAttr(op.attributes["fn"]).value
+    target, element = shape(op.result), element_type(op.result)
+    order = low.layout(op.result).order
+    loops = {axis: position for position, axis in enumerate(order)}
+    operands = [low.read_broadcast(v, loops, target) for v in op.operands]
+
+    def body(*values: Any) -> Any:
+        if fn == "cast":
+            return scalars.cast(values[0], element)
+        return scalars.SCALARS[fn](*values)
+
+    return pointwise(operands, low.physical_shape(op.result), element, body)

@@ -1,0 +1,20 @@
+"""Loads the family files, which register their lowering rules."""
+
+import importlib
+
+FAMILIES = (
+    "attention",
+    "contraction",
+    "convolution",
+    "elementwise",
+    "normalization",
+    "pooling",
+    "reduction",
+    "structure",
+)
+
+
+def register_all() -> None:
+    """Import every family once; importing registers."""
+    for family in FAMILIES:
+        importlib.import_module(f"smartmem.passes.lower.{family}")

@@ -1,0 +1,130 @@
+"""Softmax and layer norm as reductions and elementwise generics over rows, which IREE tiles together.
+
+Statistics are kept in f32 for 16-bit floats. A row that is wholly masked (all -inf) has softmax 0, as in PyTorch's
+attention.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from smartmem.dialects._mlir import ir, math
+from smartmem.dialects.layout.ops import LayerNormOp, SoftmaxOp, element_type, shape
+from smartmem.passes.lower import scalars
+from smartmem.passes.lower.builder import (
+    Lowering,
+    Operand,
+    accumulator,
+    constant,
+    dims,
+    pointwise,
+    widened,
+)
+from smartmem.passes.lower.reduction import reduced
+from smartmem.passes.lower.registry import lowers
+
+
+def _rows(value: Any, statistic: Any, axes: Sequence[int]) -> list[Operand]:
+    """``value`` and, broadcast along ``axes``, a statistic of its rows."""
+    rank = len(shape(value))
+    kept = [a for a in range(rank) if a not in axes]
+    return [Operand(value, dims(range(rank))), Operand(statistic, dims(kept))]
+
+
+def softmax_rows(value: Any, axis: int, element: Any, *, masked: bool = False) -> Any:
+    """Softmax of a physical tensor along one axis; ``masked`` where a row may be -inf throughout."""
+    wide = accumulator(element_type(value))
+    own = shape(value)
+    top = reduced(value, [axis], "max")
+
+    def exponential(item: Any, peak: Any) -> Any:
+        if masked:
+            nothing = scalars.compare("eq", peak, constant(float("-inf"), peak.type))
+            peak = scalars.select(nothing, constant(0, peak.type), peak)
+        return scalars.exp(scalars.sub(widened(item, wide), widened(peak, wide)))
+
+    powers = pointwise(_rows(value, top, [axis]), own, wide, exponential)
+    total = reduced(powers, [axis], "sum")
+
+    def share(power: Any, whole: Any) -> Any:
+        if masked:
+            nothing = scalars.compare("eq", whole, constant(0, wide))
+            whole = scalars.select(nothing, constant(1, wide), whole)
+        return scalars.cast(scalars.div(power, whole), element)
+
+    return pointwise(_rows(powers, total, [axis]), own, element, share)
+
+
+@lowers(SoftmaxOp)
+def softmax(low: Lowering, op: Any) -> Any:
+    """Along one logical dim, in the input's own order."""
+    order = low.layout(op.input).order
+    if order != low.layout(op.result).order:
+        raise ValueError("softmax keeps the layout of its input")
+    axis = order.index(ir.IntegerAttr(op.attributes["dim"]).value)
+    value, element = low.value(op.input), element_type(op.result)
+    if not ir.BoolAttr(op.attributes["log"]).value:
+        return softmax_rows(value, axis, element)
+    wide = accumulator(element)
+    top = reduced(value, [axis], "max")
+    shifted = pointwise(
+        _rows(value, top, [axis]),
+        shape(value),
+        wide,
+        lambda item, peak: scalars.sub(widened(item, wide), widened(peak, wide)),
+    )
+    powers = pointwise([Operand(shifted, dims(range(len(order))))], shape(value), wide, scalars.exp)
+    total = reduced(powers, [axis], "sum")
+    return pointwise(
+        _rows(shifted, total, [axis]),
+        shape(value),
+        element,
+        lambda item, whole: scalars.cast(scalars.sub(item, math.LogOp(whole).result), element),
+    )
+
+
+@lowers(LayerNormOp)
+def layer_norm(low: Lowering, op: Any) -> Any:
+    """Mean, then variance of the centred values, then one elementwise pass."""
+    order = low.layout(op.input).order
+    if order != low.layout(op.result).order:
+        raise ValueError("layer_norm keeps the layout of its input")
+    own = shape(op.input)
+    count = ir.IntegerAttr(op.attributes["normalized_dims"]).value
+    normalized = range(len(own) - count, len(own))
+    axes = [p for p, a in enumerate(order) if a in normalized]
+    size = 1
+    for axis in normalized:
+        size *= own[axis]
+    value, element = low.value(op.input), element_type(op.result)
+    wide = accumulator(element)
+    epsilon = ir.FloatAttr(op.attributes["eps"]).value
+    total = reduced(value, axes, "sum")
+
+    def centred(item: Any, whole: Any) -> Any:
+        return scalars.sub(widened(item, wide), scalars.div(whole, constant(size, wide)))
+
+    def square(item: Any, whole: Any) -> Any:
+        difference = centred(item, whole)
+        return scalars.mul(difference, difference)
+
+    squares = pointwise(_rows(value, total, axes), shape(value), wide, square)
+    variance = reduced(squares, axes, "sum")
+    rank, kept = len(order), [p for p in range(len(order)) if p not in axes]
+    affine = [v for v in (op.weight, op.bias) if v is not None]
+    loops = {a: p for p, a in enumerate(order)}
+    operands = [
+        Operand(value, dims(range(rank))),
+        Operand(total, dims(kept)),
+        Operand(variance, dims(kept)),
+        *[low.read_broadcast(v, loops, own) for v in affine],
+    ]
+
+    def normalise(item: Any, whole: Any, spread: Any, *scale_and_shift: Any) -> Any:
+        mean_square = scalars.div(spread, constant(size, wide))
+        factor = math.RsqrtOp(scalars.add(mean_square, constant(epsilon, wide))).result
+        result = scalars.mul(centred(item, whole), factor)
+        for combine, operand in zip((scalars.mul, scalars.add), scale_and_shift, strict=False):
+            result = combine(result, widened(operand, wide))
+        return scalars.cast(result, element)
+
+    return pointwise(operands, shape(value), element, normalise)

@@ -1,0 +1,274 @@
+"""Ops that only move elements: weights, views, relayouts, pad, concatenate, gather.
+
+A view is lowered by the cheapest form its index map allows: reshapes, slices and one transpose; else, where an axis
+wraps around (roll), two such views side by side; else a gather, element by element.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from smartmem.dialects import algebra
+from smartmem.dialects._mlir import arith, ir, linalg, tensor
+from smartmem.dialects.algebra import Collapse, Expand, IndexMap, Slice, Transpose
+from smartmem.dialects.layout.attributes import ints
+from smartmem.dialects.layout.build import tensor_of
+from smartmem.dialects.layout.maps import to_index_map
+from smartmem.dialects.layout.ops import (
+    ConcatOp,
+    GatherOp,
+    PadOp,
+    RelayoutOp,
+    ViewOp,
+    WeightOp,
+    element_type,
+    shape,
+)
+from smartmem.passes.lower import scalars
+from smartmem.passes.lower.builder import (
+    Lowering,
+    Operand,
+    constant,
+    dim,
+    empty,
+    expanded,
+    generic,
+    dims,
+    index_constant,
+    padded,
+    pointwise,
+    reassociated,
+    sliced,
+)
+from smartmem.passes.lower.registry import lowers
+
+
+@lowers(WeightOp)
+def weight(low: Lowering, op: Any) -> Any:
+    """A load of the global that the module's parameter of this key fills."""
+    symbol = low.parameter(op)
+    load = ir.Operation.create(
+        "util.global.load",
+        results=[tensor_of(low.physical_shape(op.result), element_type(op.result))],
+        attributes={"global": ir.FlatSymbolRefAttr.get(symbol)},
+    )
+    return load.results[0]
+
+
+@lowers(ViewOp)
+def view(low: Lowering, op: Any) -> Any:
+    """The index map between the two memories: out of the result's order, through the map, into the input's order."""
+    index_map = to_index_map(
+        ir.AffineMapAttr(op.attributes["index_map"]).value, shape(op.result), shape(op.input)
+    )
+    return viewed(low.value(op.input), physical_map(index_map, low, op.input, op.result))
+
+
+@lowers(RelayoutOp)
+def relayout(low: Lowering, op: Any) -> Any:
+    """A view between two orders of the same logical tensor."""
+    same = IndexMap.identity(shape(op.input))
+    return viewed(low.value(op.input), physical_map(same, low, op.input, op.result))
+
+
+def physical_map(index_map: IndexMap, low: Lowering, source: Any, result: Any) -> IndexMap:
+    """``index_map`` between the memories of ``source`` and ``result``."""
+    to_result = low.layout(result).to_physical_map(index_map.domain)
+    to_source = low.layout(source).to_logical_map(index_map.codomain)
+    return algebra.compose(to_result, algebra.compose(index_map, to_source))
+
+
+def viewed(value: Any, index_map: IndexMap) -> Any:
+    """``value`` re-indexed."""
+    steps = algebra.factor(index_map)
+    if steps is not None:
+        for step in steps:
+            value = _applied(value, step)
+        return value
+    split = _wrap_point(index_map)
+    if split is None:
+        return _gathered(value, index_map)
+    axis, point = split
+    parts = [viewed(value, part) for part in _parts(index_map, axis, point)]
+    return concatenated(parts, axis)
+
+
+def _applied(value: Any, step: Any) -> Any:
+    match step:
+        case Slice():
+            return sliced(value, step.offsets, step.sizes, step.strides)
+        case Expand():
+            return expanded(value, step.groups)
+        case Collapse():
+            return _collapsed(value, step.groups)
+        case Transpose():
+            return _transposed(value, step)
+    raise TypeError(f"unknown step {step!r}")
+
+
+def _collapsed(value: Any, groups: Sequence[Sequence[int]]) -> Any:
+    axes: list[list[int]] = []
+    first = 0
+    for group in groups:
+        axes.append(list(range(first, first + len(group))))
+        first += len(group)
+    if not axes:
+        return tensor.CollapseShapeOp(tensor_of((), element_type(value)), value, ir.ArrayAttr.get([])).result
+    return reassociated(value, axes)
+
+
+def _transposed(value: Any, step: Transpose) -> Any:
+    exprs: list[Any] = [None] * len(shape(value))
+    for loop, source in enumerate(step.sources):
+        if source is not None:
+            exprs[source] = dim(loop)
+    return pointwise([Operand(value, tuple(exprs))], step.shape, element_type(value), lambda s: s)
+
+
+def _sums_of_mods(expr: algebra.Expr) -> Iterator[algebra.Mod]:
+    """Every ``(a + b) mod n`` inside ``expr``."""
+    match expr:
+        case algebra.Mod(algebra.Add(), _):
+            yield expr
+        case algebra.Add(lhs, rhs):
+            yield from _sums_of_mods(lhs)
+            yield from _sums_of_mods(rhs)
+        case algebra.Mul(inner, _) | algebra.FloorDiv(inner, _) | algebra.Mod(inner, _):
+            yield from _sums_of_mods(inner)
+        case _:
+            return
+
+
+def _wrap_point(index_map: IndexMap) -> tuple[int, int] | None:
+    """The result axis along which ``(d + shift) mod size`` wraps, and where."""
+    for mod in (m for result in index_map.results for m in _sums_of_mods(result)):
+        match mod.inner:
+            case algebra.Add(algebra.Dim(axis), algebra.Const(shift)):
+                point = mod.modulus - shift % mod.modulus
+                if 0 < point < index_map.domain[axis]:
+                    return axis, point
+    return None
+
+
+def _parts(index_map: IndexMap, axis: int, point: int) -> list[IndexMap]:
+    domain = index_map.domain
+    parts: list[IndexMap] = []
+    for start, stop in ((0, point), (point, domain[axis])):
+        starts = tuple(start if i == axis else 0 for i in range(len(domain)))
+        sizes = tuple(stop - start if i == axis else s for i, s in enumerate(domain))
+        box = IndexMap.slice(domain, starts, sizes, (1,) * len(domain))
+        parts.append(algebra.compose(box, index_map))
+    return parts
+
+
+def _gathered(value: Any, index_map: IndexMap) -> Any:
+    """Element by element: an index computed per result element. Only ever in a kernel of its own."""
+
+    def body(_: Any) -> Any:
+        indices = [linalg.IndexOp(i).result for i in range(len(index_map.domain))]
+        source = [_computed(expr, indices) for expr in index_map.results]
+        return tensor.ExtractOp(value, source).result
+
+    init = empty(index_map.domain, element_type(value))
+    rank = len(index_map.domain)
+    return generic([], init, dims(range(rank)), ["parallel"] * rank, body)
+
+
+def _computed(expr: Any, indices: Sequence[Any]) -> Any:
+    """An index expression as arithmetic; every intermediate dividend is kept non-negative by the map's bounds."""
+    match expr:
+        case algebra.Dim(index):
+            return indices[index]
+        case algebra.Const(value):
+            return index_constant(value)
+        case algebra.Add(lhs, rhs):
+            return arith.AddIOp(_computed(lhs, indices), _computed(rhs, indices)).result
+        case algebra.Mul(inner, factor):
+            return arith.MulIOp(_computed(inner, indices), index_constant(factor)).result
+        case algebra.FloorDiv(inner, divisor):
+            return arith.FloorDivSIOp(_computed(inner, indices), index_constant(divisor)).result
+        case algebra.Mod(inner, modulus):
+            rest = arith.RemSIOp(_computed(inner, indices), index_constant(modulus)).result
+            wrapped = arith.AddIOp(rest, index_constant(modulus)).result
+            negative = scalars.compare("lt", rest, index_constant(0))
+            return scalars.select(negative, wrapped, rest)
+    raise TypeError(f"{expr!r} is not an index expression")
+
+
+@lowers(PadOp)
+def pad(low: Lowering, op: Any) -> Any:
+    """``tensor.pad`` in memory order; see ``windows.pad_physical`` for the fence."""
+    order = low.layout(op.input).order
+    if order != low.layout(op.result).order:
+        raise ValueError("pad keeps the layout of its input")
+    amounts = [[ints(op.attributes[n])[a] for a in order] for n in ("low", "high")]
+    held = low.value(op.input)
+    if amounts[0][-1]:
+        held = low.fenced(held)
+    return padded(held, amounts[0], amounts[1], op.attributes["value"])
+
+
+@lowers(ConcatOp)
+def concat(low: Lowering, op: Any) -> Any:
+    """A whole chain of one layout joined in memory at once; a link inside the chain is never materialised."""
+    order = low.layout(op.result).order
+    parts = _chain(op)
+    if any(low.layout(v).order != order for v in parts):
+        raise ValueError("concat keeps the layout of its inputs")
+    return concatenated([low.value(v) for v in parts], order.index(_concat_dim(op)))
+
+
+def _concat_dim(op: Any) -> int:
+    return ir.IntegerAttr(op.attributes["dim"]).value
+
+
+def _chain(op: Any) -> list[Any]:
+    """The tensors joined by ``op`` and the concats along its dim that only it reads."""
+    parts: list[Any] = []
+    for value in (op.lhs, op.rhs):
+        owner = value.owner
+        inner = None if isinstance(owner, ir.Block) else owner.opview
+        same = isinstance(inner, ConcatOp) and _concat_dim(inner) == _concat_dim(op)
+        parts += _chain(inner) if same and sum(1 for _ in value.uses) == 1 else [value]
+    return parts
+
+
+def concatenated(values: Sequence[Any], axis: int) -> Any:
+    """Physical tensors joined along an axis."""
+    sizes = list(shape(values[0]))
+    sizes[axis] = sum(shape(v)[axis] for v in values)
+    result = tensor_of(sizes, element_type(values[0]))
+    return tensor.ConcatOp(result, axis, list(values)).result
+
+
+@lowers(GatherOp)
+def gather(low: Lowering, op: Any) -> Any:
+    """One load per result element. A position outside the table reads nothing: floats become NaN, integers 0."""
+    axis = ir.IntegerAttr(op.attributes["dim"]).value
+    table, indices = op.table, op.indices
+    span = len(shape(indices))
+    order, table_order = low.layout(op.result).order, low.layout(table).order
+    loop = {a: p for p, a in enumerate(order)}
+    element = element_type(op.result)
+    size = shape(table)[axis]
+    held = low.value(table)
+    read = low.read(indices, [dim(loop[axis + i]) for i in range(span)])
+    absent = 0 if isinstance(element, ir.IntegerType) else float("nan")
+
+    def body(position: Any, _: Any) -> Any:
+        index = arith.IndexCastOp(ir.IndexType.get(), position).result
+        zero, last = index_constant(0), index_constant(size - 1)
+        inside = arith.AndIOp(
+            scalars.compare("ge", index, zero), scalars.compare("le", index, last)
+        ).result
+        safe = scalars.minimum(scalars.maximum(index, zero), last)
+        logical: list[Any] = []
+        for a in range(len(shape(table))):
+            if a == axis:
+                logical.append(safe)
+            else:
+                logical.append(linalg.IndexOp(loop[a if a < axis else a + span - 1]).result)
+        item = tensor.ExtractOp(held, [logical[a] for a in table_order]).result
+        return scalars.select(inside, item, constant(absent, element))
+
+    sizes = low.physical_shape(op.result)
+    return generic([read], empty(sizes, element), dims(range(len(sizes))), ["parallel"] * len(sizes), body)

@@ -1,0 +1,136 @@
+"""``smartmem-opt``: parse a module, verify it, run named passes, print it. The lit tests drive passes through it.
+
+    smartmem-opt in.mlir --pass-pipeline='smartmem-eliminate-views,cse,smartmem-lower-to-linalg{device=cpu}'
+
+Names starting with ``smartmem-`` are ours; others are upstream MLIR passes.
+"""
+
+import argparse
+import difflib
+import re
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from smartmem.dialects import layout
+from smartmem.dialects._mlir import ir, passmanager
+from smartmem.errors import SmartmemError, UserError
+from smartmem.passes.registry import PASSES
+
+_STEP = re.compile(r"(?P<name>[\w.-]+(?:\(.*\))?)(?:\{(?P<options>[^}]*)\})?$", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One pass of a pipeline, with its options."""
+
+    name: str
+    options: dict[str, str]
+
+
+def parse_pipeline(text: str) -> list[Step]:
+    """Steps of ``a,b{x=1},c(d,e)``; an outer ``builtin.module(...)`` is optional. Raises UserError."""
+    text = text.strip()
+    if text.startswith("builtin.module(") and text.endswith(")"):
+        text = text.removeprefix("builtin.module(").removesuffix(")")
+    steps: list[Step] = []
+    for part in _split(text):
+        match = _STEP.match(part)
+        if match is None:
+            raise UserError(f"cannot read pass '{part}' of the pipeline")
+        pairs = (match["options"] or "").replace(",", " ").split()
+        if any("=" not in pair for pair in pairs):
+            raise UserError(f"options of {match['name']} are written name=value, got '{match['options']}'")
+        steps.append(Step(match["name"], dict(pair.split("=", 1) for pair in pairs)))
+    return steps
+
+
+def _split(text: str) -> list[str]:
+    """Parts between the commas that stand in no bracket."""
+    parts, depth, current = [], 0, ""
+    for char in text:
+        depth += (char in "({") - (char in ")}")
+        if char == "," and depth == 0:
+            parts.append(current.strip())
+            current = ""
+        else:
+            current += char
+    return [p for p in (*parts, current.strip()) if p]
+
+
+def run_step(step: Step, module: Any) -> None:
+    """Run one pass on ``module``. Raises UserError for an unknown name or option."""
+    if not step.name.startswith("smartmem-"):
+        options = "{" + " ".join(f"{k}={v}" for k, v in step.options.items()) + "}" if step.options else ""
+        try:
+            manager = passmanager.PassManager.parse(f"builtin.module({step.name}{options})")
+        except ValueError as error:
+            raise UserError(f"unknown pass '{step.name}'{_nearest(step.name)}") from error
+        manager.run(module.operation)
+        return
+    factory = PASSES.get(step.name)
+    if factory is None:
+        raise UserError(f"unknown pass '{step.name}'{_nearest(step.name)}")
+    try:
+        instance = factory(**step.options)
+    except TypeError as error:
+        raise UserError(f"{step.name}: {error}") from error
+    instance.run(module)
+
+
+def _nearest(name: str) -> str:
+    close = difflib.get_close_matches(name, PASSES, n=1)
+    return f"; did you mean {close[0]}?" if close else f"; ours are {', '.join(PASSES)}"
+
+
+def _process(text: str, steps: Sequence[Step], generic: bool, locations: bool) -> str:
+    with layout.context():
+        module = ir.Module.parse(text)
+        for step in steps:
+            run_step(step, module)
+            module.operation.verify()
+        return module.operation.get_asm(print_generic_op_form=generic, enable_debug_info=locations)
+
+
+def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="smartmem-opt", description="run passes on layout-dialect IR")
+    parser.add_argument("input", nargs="?", default="-", help="file to read, - for standard input")
+    parser.add_argument("-o", "--output", default="-", help="file to write, - for standard output")
+    parser.add_argument("--pass-pipeline", default="", help="passes to run, separated by commas")
+    parser.add_argument("--split-input-file", action="store_true", help="treat parts between // ----- apart")
+    parser.add_argument("--mlir-print-op-generic", action="store_true", help="print the generic form")
+    parser.add_argument("--mlir-print-debuginfo", action="store_true", help="print locations")
+    parser.add_argument("--list-passes", action="store_true", help="print our passes and stop")
+    return parser.parse_args(argv)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point; 0 on success, 1 where parsing, verifying or a pass failed."""
+    options = _arguments(argv)
+    if options.list_passes:
+        sys.stdout.write("\n".join(PASSES) + "\n")
+        return 0
+    text = sys.stdin.read() if options.input == "-" else Path(options.input).read_text(encoding="utf-8")
+    parts = re.split(r"^// -----.*$", text, flags=re.MULTILINE) if options.split_input_file else [text]
+    status, printed = 0, []
+    for part in parts:
+        try:
+            steps = parse_pipeline(options.pass_pipeline)
+            printed.append(
+                _process(part, steps, options.mlir_print_op_generic, options.mlir_print_debuginfo)
+            )
+        except (SmartmemError, ir.MLIRError) as error:
+            sys.stderr.write(f"{error}\n")
+            status = 1
+    out = "// -----\n".join(printed)
+    if options.output == "-":
+        sys.stdout.write(out)
+    else:
+        Path(options.output).write_text(out, encoding="utf-8")
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,40 @@
+"""The order of the passes, and why each stands where it stands."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from smartmem.passes.base import Pass, PassReport
+from smartmem.passes.eliminate_views import EliminateViewsPass
+from smartmem.passes.lower.builder import DeviceKind
+from smartmem.passes.lower_to_linalg import LowerToLinalgPass
+from smartmem.passes.select_layouts import SelectLayoutsPass
+from smartmem.passes.verify_lowered import VerifyLoweredPass
+
+
+def layout_passes() -> list[Pass]:
+    """From the imported graph to a layout for every tensor; the same for all devices."""
+    return [
+        # First: what is left of a chain of views is one index map, so later passes see real producers and consumers.
+        EliminateViewsPass(),
+        # After elimination: fewer views are left to choose a layout for, and weights' readers are final.
+        SelectLayoutsPass(),
+    ]
+
+
+def lowering_passes(device: DeviceKind) -> list[Pass]:
+    """From the layout dialect to what iree-compile takes."""
+    return [
+        # After selection: rules translate index maps into each tensor's memory order.
+        LowerToLinalgPass(device=device),
+        # Last: nothing of ours may cross the border to IREE.
+        VerifyLoweredPass(),
+    ]
+
+
+def run(passes: Sequence[Pass], module: Any) -> list[PassReport]:
+    """Run ``passes`` in order; each leaves valid IR, which is checked."""
+    reports: list[PassReport] = []
+    for step in passes:
+        reports.append(step.run(module))
+        module.operation.verify()
+    return reports

@@ -1,0 +1,14 @@
+"""The passes by the name ``smartmem-opt`` knows them by."""
+
+from collections.abc import Callable
+
+from smartmem.passes.base import Pass
+from smartmem.passes.eliminate_views import EliminateViewsPass
+from smartmem.passes.lower_to_linalg import LowerToLinalgPass
+from smartmem.passes.select_layouts import SelectLayoutsPass
+from smartmem.passes.verify_lowered import VerifyLoweredPass
+
+PASSES: dict[str, Callable[..., Pass]] = {
+    cls.name: cls
+    for cls in (EliminateViewsPass, SelectLayoutsPass, LowerToLinalgPass, VerifyLoweredPass)
+}

@@ -1,0 +1,1 @@
+"""Facts about each op family; nothing here changes IR."""

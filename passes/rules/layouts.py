@@ -1,0 +1,161 @@
+"""Which layouts each op takes and gives: facts about ops, no change of IR.
+
+A rule looks at one op and the layouts its operands have now, and answers with a ``Choice``: the layout every operand
+must have and the one the result gets. An op without a rule is a barrier: row-major in, row-major out.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from smartmem.dialects._mlir import ir
+from smartmem.dialects.layouts import Layout
+from smartmem.dialects.layout import ops
+from smartmem.dialects.layout.maps import contraction_dims
+from smartmem.dialects.layout.ops import shape
+
+
+@dataclass(frozen=True)
+class Choice:
+    """``operands``: the layout needed of each, ``None`` where any order will do; ``result``: the layout given."""
+
+    operands: tuple[Layout | None, ...]
+    result: Layout
+
+
+Rule = Callable[[Any, Sequence[Layout]], Choice]
+
+RULES: dict[str, Rule] = {}
+
+
+def _rule(op_class: Any) -> Callable[[Rule], Rule]:
+    def register(rule: Rule) -> Rule:
+        RULES[op_class.OPERATION_NAME] = rule
+        return rule
+
+    return register
+
+
+def row_major(value: Any) -> Layout:
+    """The layout of a tensor without an encoding."""
+    return Layout.row_major(len(shape(value)))
+
+
+def choose(op: Any, given: Sequence[Layout]) -> Choice:
+    """What ``op`` does with operands in the layouts ``given``."""
+    rule = RULES.get(op.operation.name)
+    if rule is not None:
+        return rule(op, given)
+    return Choice(tuple(row_major(v) for v in op.operands), row_major(op.results[0]))
+
+
+@_rule(ops.ConvOp)
+def conv(op: Any, given: Sequence[Layout]) -> Choice:
+    """Channels innermost: the reduction dim lies contiguous and the padded dims are never innermost.
+
+    The kernel is [window, C, O] so that its reads run along the output channels, as the result's writes do.
+    """
+    rank = len(shape(op.input))
+    last = Layout.channels_last(rank)
+    kernel = Layout((*range(2, rank), 1, 0))
+    return Choice((last, kernel), last)
+
+
+@_rule(ops.PoolOp)
+def pool(op: Any, given: Sequence[Layout]) -> Choice:
+    """Windows do not care: the layout of the input goes through."""
+    return Choice((None,), given[0])
+
+
+@_rule(ops.PadOp)
+def pad(op: Any, given: Sequence[Layout]) -> Choice:
+    """The layout of the input goes through."""
+    return Choice((None,), given[0])
+
+
+@_rule(ops.ElementwiseOp)
+def elementwise(op: Any, given: Sequence[Layout]) -> Choice:
+    """The layout of the largest operand of full rank that has one of its own; the others are indexed for free."""
+    rank = len(shape(op.result))
+    full = [
+        (v, layout)
+        for v, layout in zip(op.operands, given, strict=True)
+        if shape(v) == shape(op.result) and not layout.is_default
+    ]
+    result = full[0][1] if full else Layout.row_major(rank)
+    return Choice((None,) * len(given), result)
+
+
+@_rule(ops.ReduceOp)
+def reduce(op: Any, given: Sequence[Layout]) -> Choice:
+    """Any order in; what is left of it is row-major when only batch and channel are left."""
+    return Choice((None,), row_major(op.result))
+
+
+@_rule(ops.ConcatOp)
+def concat(op: Any, given: Sequence[Layout]) -> Choice:
+    """All in one layout: the one most inputs have (the first of them where several are as common)."""
+    common = max(given, key=lambda layout: sum(g == layout for g in given))
+    return Choice((common,) * len(given), common)
+
+
+@_rule(ops.ContractOp)
+def contract(op: Any, given: Sequence[Layout]) -> Choice:
+    """A weight lies K x N, its columns contiguous as the result's are; other operands are read in any order."""
+    wanted: list[Layout | None] = [None, None]
+    for position, value in enumerate((op.lhs, op.rhs)):
+        if is_weight(value):
+            wanted[position] = _columns_innermost(op, position)
+    return Choice(tuple(wanted), row_major(op.result))
+
+
+def _columns_innermost(op: Any, position: int) -> Layout:
+    maps, _ = contraction_dims(op.attributes["indexing_maps"])
+    mine, result = maps[position], maps[-1]
+    order = sorted(range(len(mine)), key=lambda axis: (mine[axis] in result, axis))
+    return Layout(tuple(order))
+
+
+@_rule(ops.ViewOp)
+def view(op: Any, given: Sequence[Layout]) -> Choice:
+    """An index map reads any order at no cost; the result is row-major unless its consumers ask otherwise."""
+    return Choice((None,), row_major(op.result))
+
+
+@_rule(ops.AttentionOp)
+def attention(op: Any, given: Sequence[Layout]) -> Choice:
+    """Any order in, row-major out."""
+    return Choice((None,) * len(given), row_major(op.result))
+
+
+@_rule(ops.GatherOp)
+def gather(op: Any, given: Sequence[Layout]) -> Choice:
+    """Any order in, row-major out."""
+    return Choice((None, None), row_major(op.result))
+
+
+@_rule(ops.SoftmaxOp)
+def softmax(op: Any, given: Sequence[Layout]) -> Choice:
+    """Keeps its input's layout."""
+    return Choice((None,), given[0])
+
+
+@_rule(ops.LayerNormOp)
+def layer_norm(op: Any, given: Sequence[Layout]) -> Choice:
+    """Keeps its input's layout."""
+    return Choice((None, *(row_major(v) for v in list(op.operands)[1:])), given[0])
+
+
+def is_weight(value: Any) -> bool:
+    """Whether a value comes straight from the archive, where any layout is free."""
+    owner = value.owner
+    return not isinstance(owner, ir.Block) and owner.name == ops.WeightOp.OPERATION_NAME
+
+
+def is_free_view(value: Any) -> bool:
+    """Whether a value is a view or a relayout: what it is written as costs nothing extra."""
+    owner = value.owner
+    names = (ops.ViewOp.OPERATION_NAME, ops.RelayoutOp.OPERATION_NAME)
+    return not isinstance(owner, ir.Block) and owner.name in names
+
+

@@ -1,0 +1,40 @@
+"""Nothing of the layout dialect reaches IREE: the border's guard.
+
+    "layout.view"(%x) ...      ==>   error naming the op and its Python line
+    tensor<4xf32, #layout.…>   ==>   error
+
+On entry: the result of lowering. On exit: unchanged.
+"""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from smartmem.dialects._mlir import ir
+from smartmem.errors import CompileError
+from smartmem.passes.base import PassReport
+
+
+@dataclass(frozen=True)
+class VerifyLoweredPass:
+    """Fails on any layout op or tensor encoding that is left."""
+
+    name: ClassVar[str] = "smartmem-verify-lowered"
+
+    def run(self, module: Any) -> PassReport:
+        """Walk everything, report every leftover at once."""
+        left: list[str] = []
+
+        def visit(op: Any) -> Any:
+            encoded = [
+                str(r.type)
+                for r in op.results
+                if isinstance(r.type, ir.RankedTensorType) and ir.RankedTensorType(r.type).encoding is not None
+            ]
+            if op.name.startswith("layout.") or encoded:
+                left.append(f"{op.name} {' '.join(encoded)} at {op.location}")
+            return ir.WalkResult.ADVANCE
+
+        module.operation.walk(visit)
+        if left:
+            raise CompileError("the layout dialect was not lowered completely:\n  " + "\n  ".join(left))
+        return PassReport(self.name)

@@ -1,0 +1,1 @@
+"""Runs compiled models; imports neither torch nor the compiler."""

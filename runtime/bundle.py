@@ -1,0 +1,390 @@
+"""The folder of one compiled model: its files, its manifest, and how it is written.
+
+    model.smartmem/
+      manifest.json           inputs, outputs, targets, hashes, versions
+      weights.irpa            all weights, shared by the targets
+      targets/NAME/model.vmfb, plan.json, report.json, timing.json
+
+The only place that knows this format. Every file but timing.json is a function of the model, the
+targets and the versions: two compiles give the same bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import secrets
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from smartmem.errors import UserError
+from smartmem.runtime.tree import Tree, tensor_indices
+
+FORMAT_VERSION = 1
+ENTRY = "main"
+PARAMETER_SCOPE = "model"
+MANIFEST_FILE = "manifest.json"
+WEIGHTS_FILE = "weights.irpa"
+
+_TARGET_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """One input or output: `dtype` at the compiled function's border, `source_dtype` at the user's.
+
+    Both are numpy names ("float32", "bfloat16", "bool", ...). Where they differ ("int32" and
+    "int64") the session converts, with a range check on the way in.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    source_dtype: str
+
+
+@dataclass(frozen=True)
+class TargetEntry:
+    """One compiled form: `kind` is "cpu" or "vulkan", `iree_target` what IREE was told."""
+
+    name: str
+    kind: str
+    iree_target: str
+    vmfb: str
+    sha256: str
+    needs: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class WeightsEntry:
+    """The weights archive: its size in bytes and the number of arrays in it."""
+
+    file: str
+    sha256: str
+    bytes: int
+    entries: int
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """Everything a runtime has to know about a bundle; trees are described in runtime/tree.py."""
+
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    input_tree: Tree
+    output_tree: Tree
+    targets: dict[str, TargetEntry]
+    weights: WeightsEntry
+    versions: dict[str, str]
+    source: dict[str, Any]
+    entry: str = ENTRY
+    parameter_scope: str = PARAMETER_SCOPE
+    format_version: int = FORMAT_VERSION
+
+    @staticmethod
+    def load(path: Path) -> Manifest:
+        """Reads and checks the manifest of the bundle at `path`; UserError where it is unusable."""
+        if not path.exists():
+            raise UserError(f"{path}: no such compiled model")
+        file = path / MANIFEST_FILE
+        if not file.is_file():
+            raise UserError(f"{path}: not a compiled model (it has no {MANIFEST_FILE})")
+        data = _read_json(file)
+        version = data.get("format_version")
+        if version != FORMAT_VERSION:
+            raise UserError(
+                f"{file}: format version {version!r}, but this smartmem reads {FORMAT_VERSION}",
+                hint="Compile the model again with this version of smartmem.",
+            )
+        try:
+            return _parse_manifest(data)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            reason = f"no field {error}" if isinstance(error, KeyError) else str(error)
+            raise UserError(
+                f"{file}: damaged manifest ({reason})", hint="Compile the model again."
+            ) from error
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """An opened bundle; opening reads the manifest only."""
+
+    path: Path
+    manifest: Manifest
+
+    @staticmethod
+    def open(path: str | os.PathLike[str]) -> Bundle:
+        """Raises UserError where `path` is no bundle of this format."""
+        folder = Path(path)
+        return Bundle(folder, Manifest.load(folder))
+
+    @property
+    def weights(self) -> Path:
+        return self.path / self.manifest.weights.file
+
+    def vmfb(self, target: str) -> Path:
+        return self.path / self.manifest.targets[target].vmfb
+
+    def plan(self, target: str) -> dict[str, Any]:
+        return _read_json(self.path / "targets" / target / "plan.json")
+
+    def report(self, target: str) -> dict[str, Any]:
+        """What compiling `target` measured, the seconds of its phases included."""
+        folder = self.path / "targets" / target
+        return {**_read_json(folder / "report.json"), **_read_json(folder / "timing.json")}
+
+    def check_target(self, target: str) -> None:
+        """Compares the compiled file of `target` with its recorded hash; UserError on any doubt."""
+        _check_hash(self.vmfb(target), self.manifest.targets[target].sha256)
+
+    def check_weights(self, *, thorough: bool = False) -> None:
+        """Checks the archive's presence and size; reads it all and checks its hash if thorough."""
+        expected = self.manifest.weights.bytes
+        if not self.weights.is_file():
+            raise UserError(f"{self.weights}: missing", hint="Compile the model again.")
+        actual = self.weights.stat().st_size
+        if actual != expected:
+            raise UserError(
+                f"{self.weights}: {actual} bytes, but {expected} were written; the file is damaged",
+                hint="Compile the model again, or copy the folder again.",
+            )
+        if thorough:
+            _check_hash(self.weights, self.manifest.weights.sha256)
+
+
+class BundleWriter:
+    """Writes a bundle beside its final place and swaps it in whole.
+
+        with BundleWriter(path) as writer:
+            writer.write_weights(arrays)
+            writer.add_target("cpu", kind="cpu", ...)
+            manifest = writer.finish(inputs=..., ...)
+
+    Leaving the block without `finish` leaves `path` as it was. Targets of a bundle already at
+    `path` are kept when it was made from the same source, weights, signature and versions.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path).absolute()
+        self.folder = self.path.with_name(f".{self.path.name}.{secrets.token_hex(6)}")
+        self._weights: WeightsEntry | None = None
+        self._targets: dict[str, TargetEntry] = {}
+        _check_replaceable(self.path)
+
+    def __enter__(self) -> Self:
+        self.folder.mkdir(parents=True)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def write_weights(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Stores the arrays, row-major, under their keys."""
+        file = self.folder / WEIGHTS_FILE
+        write_archive(file, arrays)
+        self._weights = WeightsEntry(
+            WEIGHTS_FILE, sha256_of(file), file.stat().st_size, len(arrays)
+        )
+
+    def add_target(
+        self,
+        name: str,
+        *,
+        kind: str,
+        iree_target: str,
+        vmfb: bytes,
+        plan: Mapping[str, Any],
+        report: Mapping[str, Any],
+        needs: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Stores one compiled form; "compile_seconds" goes from the report to timing.json."""
+        if not _TARGET_NAME.fullmatch(name):
+            raise UserError(f"{name!r} cannot be the name of a target")
+        folder = self.folder / "targets" / name
+        folder.mkdir(parents=True)
+        (folder / "model.vmfb").write_bytes(vmfb)
+        facts = {key: value for key, value in report.items() if key != "compile_seconds"}
+        _write_json(folder / "plan.json", dict(plan))
+        _write_json(folder / "report.json", facts)
+        _write_json(
+            folder / "timing.json", {"compile_seconds": dict(report.get("compile_seconds", {}))}
+        )
+        self._targets[name] = TargetEntry(
+            name=name,
+            kind=kind,
+            iree_target=iree_target,
+            vmfb=_vmfb_path(name),
+            sha256=hashlib.sha256(vmfb).hexdigest(),
+            needs=dict(needs or {}),
+        )
+
+    def finish(
+        self,
+        *,
+        inputs: Sequence[TensorSpec],
+        outputs: Sequence[TensorSpec],
+        input_tree: Tree,
+        output_tree: Tree,
+        versions: Mapping[str, str],
+        source: Mapping[str, Any],
+    ) -> Manifest:
+        """Writes the manifest, moves the bundle to its place and returns the manifest."""
+        if self._weights is None:
+            self.write_weights({})
+        manifest = Manifest(
+            inputs=tuple(inputs),
+            outputs=tuple(outputs),
+            input_tree=input_tree,
+            output_tree=output_tree,
+            targets=self._targets,
+            weights=cast(WeightsEntry, self._weights),
+            versions=dict(versions),
+            source=dict(source),
+        )
+        manifest = self._keep_other_targets(manifest)
+        _write_json(self.folder / MANIFEST_FILE, asdict(manifest))
+        _swap_in(self.folder, self.path)
+        return manifest
+
+    def _keep_other_targets(self, manifest: Manifest) -> Manifest:
+        """Copies what the bundle at `path` has and this one lacks, if both are of one model."""
+        try:
+            old = Manifest.load(self.path)
+        except UserError:
+            return manifest
+        # Compared as JSON: what was read back has lists where the new one may have tuples.
+        if _as_json(replace(old, targets={})) != _as_json(replace(manifest, targets={})):
+            return manifest
+        kept = {name: entry for name, entry in old.targets.items() if name not in self._targets}
+        for name in kept:
+            shutil.copytree(self.path / "targets" / name, self.folder / "targets" / name)
+        return replace(manifest, targets={**self._targets, **kept})
+
+
+def write_archive(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Writes an IREE parameter archive with the arrays' row-major bytes, in the order of keys."""
+    from iree.runtime import ParameterIndex
+
+    index = ParameterIndex()
+    for key in sorted(arrays):
+        flat = np.ascontiguousarray(arrays[key]).reshape(-1)
+        index.add_buffer(key, flat.view(np.uint8))
+    index.create_archive_file(str(path))
+
+
+def sha256_of(path: Path) -> str:
+    """The file's SHA-256 in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _vmfb_path(target: str) -> str:
+    return f"targets/{target}/model.vmfb"
+
+
+def _parse_manifest(data: dict[str, Any]) -> Manifest:
+    """Builds the manifest; KeyError, TypeError or ValueError say what does not fit."""
+    targets = {name: TargetEntry(**entry) for name, entry in data["targets"].items()}
+    for name, entry in targets.items():
+        if not _TARGET_NAME.fullmatch(name) or entry.vmfb != _vmfb_path(name):
+            raise ValueError(f"target {name!r} with file {entry.vmfb!r}")
+    manifest = Manifest(
+        inputs=tuple(_parse_tensor(item) for item in data["inputs"]),
+        outputs=tuple(_parse_tensor(item) for item in data["outputs"]),
+        input_tree=data["input_tree"],
+        output_tree=data["output_tree"],
+        targets=targets,
+        weights=WeightsEntry(**data["weights"]),
+        versions=dict(data["versions"]),
+        source=dict(data["source"]),
+        entry=data["entry"],
+        parameter_scope=data["parameter_scope"],
+    )
+    if manifest.weights.file != WEIGHTS_FILE:
+        raise ValueError(f"weights in {manifest.weights.file!r}")
+    if [item["kind"] for item in manifest.input_tree["items"]] != ["tuple", "dict"]:
+        raise ValueError("input_tree is not a pair of arguments and keyword arguments")
+    if sorted(tensor_indices(manifest.input_tree)) != list(range(len(manifest.inputs))):
+        raise ValueError("input_tree and inputs disagree")
+    if set(tensor_indices(manifest.output_tree)) - set(range(len(manifest.outputs))):
+        raise ValueError("output_tree and outputs disagree")
+    return manifest
+
+
+def _parse_tensor(item: dict[str, Any]) -> TensorSpec:
+    spec = TensorSpec(**item)
+    return replace(spec, shape=tuple(int(size) for size in spec.shape))
+
+
+def _read_json(file: Path) -> dict[str, Any]:
+    try:
+        data = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{file}: missing", hint="Compile the model again.") from None
+    except (ValueError, OSError) as error:
+        raise UserError(
+            f"{file}: cannot be read ({error})", hint="Compile the model again."
+        ) from error
+    if not isinstance(data, dict):
+        raise UserError(f"{file}: not a JSON object", hint="Compile the model again.")
+    return cast(dict[str, Any], data)
+
+
+def _write_json(file: Path, data: dict[str, Any]) -> None:
+    text = json.dumps(data, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    file.write_text(f"{text}\n", encoding="utf-8")
+
+
+def _as_json(manifest: Manifest) -> str:
+    return json.dumps(asdict(manifest), sort_keys=True)
+
+
+def _check_hash(file: Path, expected: str) -> None:
+    if not file.is_file():
+        raise UserError(f"{file}: missing", hint="Compile the model again.")
+    if sha256_of(file) != expected:
+        raise UserError(
+            f"{file}: its hash differs from the manifest's; the file is damaged or was replaced",
+            hint="Compile the model again, or copy the folder again.",
+        )
+
+
+def _check_replaceable(path: Path) -> None:
+    """Refuses to replace anything that smartmem did not write."""
+    if not path.exists() or (path / MANIFEST_FILE).is_file():
+        return
+    if path.is_dir() and not any(path.iterdir()):
+        return
+    raise UserError(
+        f"{path}: exists and is not a compiled model; it will not be replaced",
+        hint="Choose another output path, such as model.smartmem.",
+    )
+
+
+def _swap_in(new: Path, path: Path) -> None:
+    """Puts the folder `new` in the place of `path`; a failure leaves the old one there."""
+    if not path.exists():
+        new.rename(path)
+        return
+    old = new.with_name(f"{new.name}.old")
+    path.rename(old)
+    try:
+        new.rename(path)
+    except OSError:
+        old.rename(path)
+        raise
+    shutil.rmtree(old, ignore_errors=True)

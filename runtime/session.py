@@ -1,0 +1,180 @@
+"""Sessions: a compiled model on a device, called like the model it came from.
+
+    session = smartmem.load("model.smartmem", device="auto")
+    outputs = session(*args, **kwargs)
+
+Tensors may be numpy's or torch's and results are of the same kind. Torch is used where the caller
+has imported it, and never imported here.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from smartmem.errors import UserError
+from smartmem.runtime.bundle import Bundle, Manifest, TensorSpec
+from smartmem.runtime.devices import Device, select
+from smartmem.runtime.module import DeviceModule, dtype_of
+from smartmem.runtime.tree import Tree, flatten, unflatten
+
+
+def load(path: str | os.PathLike[str], device: str = "auto") -> Session:
+    """Opens a bundle on a device ("auto", "cpu", "vulkan", a target's or device's name, a URI).
+
+    Raises UserError where the bundle is damaged, DeviceError where no device suits it.
+    """
+    return Session(Bundle.open(path), device)
+
+
+class Session:
+    """A loaded model. Calls from several threads run one after another."""
+
+    def __init__(self, bundle: Bundle, device: str = "auto") -> None:
+        selected, entry = select(bundle.manifest, device)
+        bundle.check_target(entry.name)
+        bundle.check_weights()
+        self._bundle = bundle
+        self._device = selected
+        self._target = entry.name
+        self._lock = threading.Lock()
+        self._module = DeviceModule(
+            selected.uri,
+            bundle.vmfb(entry.name),
+            bundle.weights,
+            entry=bundle.manifest.entry,
+            scope=bundle.manifest.parameter_scope,
+        )
+
+    @property
+    def path(self) -> Path:
+        return self._bundle.path
+
+    @property
+    def bundle(self) -> Bundle:
+        return self._bundle
+
+    @property
+    def manifest(self) -> Manifest:
+        return self._bundle.manifest
+
+    @property
+    def device(self) -> Device:
+        return self._device
+
+    @property
+    def target(self) -> str:
+        """The name of the bundle's target in use."""
+        return self._target
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Runs the model; raises UserError where the arguments do not fit its signature."""
+        manifest = self.manifest
+        leaves = bind(manifest, args, kwargs)
+        torch: Any = sys.modules.get("torch")
+        torch_in = torch is not None and any(isinstance(leaf, torch.Tensor) for leaf in leaves)
+        results = self.run_flat([as_numpy(leaf) for leaf in leaves])
+        if torch_in:
+            results = [_to_torch(torch, result) for result in results]
+        return unflatten(manifest.output_tree, results)
+
+    def run_flat(self, arrays: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
+        """Runs the model on its flat inputs, in the manifest's order; gives its flat outputs."""
+        manifest = self.manifest
+        if len(arrays) != len(manifest.inputs):
+            raise UserError(
+                f"{self.path}: takes {len(manifest.inputs)} tensors ({_signature(manifest)}), "
+                f"got {len(arrays)}"
+            )
+        arguments = [
+            _narrow(spec, array) for spec, array in zip(manifest.inputs, arrays, strict=True)
+        ]
+        with self._lock:
+            results = self._module(arguments, [dtype_of(spec.dtype) for spec in manifest.outputs])
+        return [
+            result.astype(dtype_of(spec.source_dtype), copy=False)
+            for spec, result in zip(manifest.outputs, results, strict=True)
+        ]
+
+
+def bind(manifest: Manifest, args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[Any]:
+    """The call's tensors in the manifest's order.
+
+    A positional argument that is one tensor may also be given by its name.
+    """
+    positional, keyword = cast(tuple[Tree, Tree], tuple(manifest.input_tree["items"]))
+    rest = dict(kwargs)
+    names = _positional_names(manifest, positional)[len(args) :]
+    named: list[Any] = [rest.pop(name) for name in names if name is not None and name in rest]
+    given = (*args, *named)
+    if len(given) != len(positional["items"]):
+        raise UserError(
+            f"the model takes {len(positional['items'])} positional arguments "
+            f"({_signature(manifest)}), got {len(given)}"
+        )
+    flat = flatten(positional, given, "args") | flatten(keyword, rest, "kwargs")
+    return [flat[index] for index in range(len(flat))]
+
+
+def _positional_names(manifest: Manifest, positional: Tree) -> list[str | None]:
+    """The name of each positional argument, None for one that is not a single tensor."""
+    return [
+        manifest.inputs[item["index"]].name if item["kind"] == "tensor" else None
+        for item in positional["items"]
+    ]
+
+
+def _signature(manifest: Manifest) -> str:
+    return ", ".join(
+        f"{spec.name}: {spec.source_dtype}{list(spec.shape)}" for spec in manifest.inputs
+    )
+
+
+def as_numpy(value: Any) -> NDArray[Any]:
+    """The tensor's data as a numpy array, without a copy where it is in host memory."""
+    torch: Any = sys.modules.get("torch")
+    if torch is None or not isinstance(value, torch.Tensor):
+        if isinstance(value, (np.ndarray, np.generic)):
+            return np.asarray(cast(Any, value))
+        raise UserError(f"expected a numpy array or a torch tensor, got {type(value).__name__}")
+    host = value.detach().cpu()
+    if host.dtype == torch.bfloat16:
+        return host.view(torch.int16).numpy().view(dtype_of("bfloat16"))
+    return host.numpy()
+
+
+def _to_torch(torch: Any, array: NDArray[Any]) -> Any:
+    if array.dtype == dtype_of("bfloat16"):
+        return torch.from_numpy(array.view(np.int16)).view(torch.bfloat16)
+    return torch.from_numpy(array)
+
+
+def _narrow(spec: TensorSpec, array: NDArray[Any]) -> NDArray[Any]:
+    """Checks an input against its spec and converts it to the compiled function's dtype."""
+    if array.shape != spec.shape:
+        raise UserError(
+            f"input {spec.name!r}: expected shape {list(spec.shape)}, got {list(array.shape)}",
+            hint="Shapes are fixed when a model is compiled.",
+        )
+    dtype = dtype_of(spec.dtype)
+    if array.dtype == dtype:
+        return array
+    if array.dtype != dtype_of(spec.source_dtype):
+        raise UserError(
+            f"input {spec.name!r}: expected dtype {spec.source_dtype}, got {array.dtype}"
+        )
+    if dtype.kind in "iu" and array.size:
+        limits = np.iinfo(dtype)
+        if array.min() < limits.min or array.max() > limits.max:
+            raise UserError(
+                f"input {spec.name!r}: a value lies outside {dtype}, "
+                f"which the compiled model uses for {spec.source_dtype}"
+            )
+    return array.astype(dtype)

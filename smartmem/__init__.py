@@ -1,0 +1,74 @@
+"""smartmem: takes a PyTorch model to a Vulkan GPU or the CPU, without its layout transformations.
+
+    import smartmem
+
+    smartmem.compile(model, example_inputs, targets=("cpu", "vulkan"), out="model.smartmem")
+    session = smartmem.load("model.smartmem")
+    outputs = session(*inputs)
+
+Names are resolved on first use: importing smartmem costs neither torch nor the compiler.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+from smartmem.errors import (
+    CompileError,
+    DeviceError,
+    MismatchError,
+    SmartmemError,
+    UnsupportedError,
+    UserError,
+)
+
+# At once, and not on first use: the module of the same name would hide the function otherwise.
+from smartmem.verify import VerifyReport, verify
+
+if TYPE_CHECKING:
+    from smartmem.compiler import compile_model as compile
+    from smartmem.runtime.devices import list_devices as devices
+    from smartmem.runtime.session import Session, load
+
+try:
+    __version__ = version("smartmem")
+except PackageNotFoundError:  # a source tree that was never installed
+    __version__ = "0.0.0"
+
+_LAZY = {
+    "compile": ("smartmem.compiler", "compile_model"),
+    "devices": ("smartmem.runtime.devices", "list_devices"),
+    "load": ("smartmem.runtime.session", "load"),
+    "Session": ("smartmem.runtime.session", "Session"),
+}
+
+__all__ = [
+    "CompileError",
+    "DeviceError",
+    "MismatchError",
+    "Session",
+    "SmartmemError",
+    "UnsupportedError",
+    "UserError",
+    "VerifyReport",
+    "compile",
+    "devices",
+    "load",
+    "verify",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Imports the module behind a public name the first time the name is asked for."""
+    if name not in _LAZY:
+        raise AttributeError(f"module 'smartmem' has no attribute {name!r}")
+    module_name, attribute = _LAZY[name]
+    value = getattr(import_module(module_name), attribute)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LAZY})

@@ -1,0 +1,179 @@
+"""A PyTorch model becomes a folder that runs: export, import, passes, IREE, archive, bundle.
+
+    frontend/  ──►  layout dialect  ──►  passes/  ──►  linalg  ──►  passes/iree/  ──►  vmfb
+                                                                weights ──► weights.irpa
+
+The order is here and nowhere else; each step lives in its own room.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from smartmem.runtime.bundle import BundleWriter, Manifest
+
+if TYPE_CHECKING:
+    import torch
+
+    from smartmem.dialects.layout.weights import ArchiveEntry
+    from smartmem.frontend.program import Program
+    from smartmem.passes.base import PassReport
+    from smartmem.passes.iree.cache import Cache
+    from smartmem.passes.iree.driver import Compiled
+    from smartmem.passes.target import Target
+
+Progress = Callable[[str], None]
+
+_VERSIONED = ("smartmem", "torch", "torch-mlir", "iree-base-compiler")
+
+
+@dataclass(frozen=True)
+class CompiledModel:
+    """Where the artefact lies, its manifest, and one report per target (keys: docs/cli.md)."""
+
+    path: Path
+    manifest: Manifest
+    reports: dict[str, dict[str, Any]]
+
+
+@dataclass
+class _Clock:
+    """Seconds by phase."""
+
+    progress: Progress
+    seconds: dict[str, float] = field(default_factory=dict[str, float])
+
+    @contextmanager
+    def phase(self, name: str, message: str) -> Iterator[None]:
+        self.progress(message)
+        started = time.perf_counter()
+        yield
+        self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - started
+
+
+@dataclass(frozen=True)
+class _TargetBuild:
+    target: Target
+    compiled: Compiled
+    entries: list[ArchiveEntry]
+    reports: list[PassReport]
+    layouts: list[dict[str, Any]]
+    seconds: dict[str, float]
+
+
+def compile_model(
+    source: torch.nn.Module | torch.export.ExportedProgram,
+    example_inputs: tuple[Any, ...],
+    example_kwargs: Mapping[str, Any] | None = None,
+    *,
+    targets: Sequence[str] = ("cpu",),
+    out: str | Path,
+    progress: Progress | None = None,
+    cache: Cache | None = None,
+) -> CompiledModel:
+    """Compile ``source`` for the shapes of its example inputs and write the artefact to ``out``.
+
+    ``targets`` are names as ``smartmem compile --target`` takes them. ``cache`` holds what iree-compile made before
+    (by default the user's cache folder; ``Cache(None)`` compiles afresh).
+
+    Raises UserError for a model that cannot be exported, UnsupportedError with a table of all unsupported ops,
+    CompileError where IREE fails (a reproducer is kept), DeviceError where ``vulkan`` names no device.
+    """
+    from smartmem.dialects import layout
+    from smartmem.frontend.export import export
+    from smartmem.frontend.importer import import_program
+    from smartmem.passes.target import resolve
+
+    resolved = {name: resolve(name) for name in dict.fromkeys(targets)}
+    clock = _Clock(progress or (lambda _: None))
+    with clock.phase("export", "exporting"):
+        exported = export(source, example_inputs, example_kwargs)
+    with layout.context():
+        with clock.phase("import", "importing into the layout dialect"):
+            program = import_program(exported)
+            text = program.module.operation.get_asm(enable_debug_info=True)
+        builds = [_build(text, t, clock.progress, cache) for t in _distinct(resolved.values())]
+    return _write(Path(out), program, builds, clock)
+
+
+def _distinct(targets: Any) -> list[Target]:
+    return list({t.name: t for t in targets}.values())
+
+
+def _build(text: str, target: Target, progress: Progress, cache: Cache | None) -> _TargetBuild:
+    """One target: its own copy of the module through all passes and IREE."""
+    from smartmem.dialects._mlir import ir
+    from smartmem.dialects.layout.weights import archive_entries
+    from smartmem.passes import pipeline
+    from smartmem.passes.iree.driver import compile_module
+    from smartmem.passes.plan import tensor_layouts
+
+    clock = _Clock(progress)
+    with clock.phase("passes", f"{target.name}: laying out"):
+        module = ir.Module.parse(text)
+        reports = pipeline.run(pipeline.layout_passes(), module)
+        entries = archive_entries(module)
+        layouts = tensor_layouts(module)
+        reports += pipeline.run(pipeline.lowering_passes(target.kind), module)
+        lowered = module.operation.get_asm(enable_debug_info=True)
+    progress(f"{target.name}: iree-compile")
+    compiled = compile_module(lowered, target, cache)
+    seconds = {**clock.seconds, **compiled.seconds}
+    return _TargetBuild(target, compiled, entries, reports, layouts, seconds)
+
+
+def _write(
+    out: Path, program: Program, builds: Sequence[_TargetBuild], clock: _Clock
+) -> CompiledModel:
+    entries = {e.name: e for build in builds for e in build.entries}
+    reports: dict[str, dict[str, Any]] = {}
+    with BundleWriter(out) as writer:
+        with clock.phase("weights", "writing the weights"):
+            writer.write_weights(
+                {e.name: e.layout.pack(program.weights[e.key]) for e in entries.values()}
+            )
+        for build in builds:
+            report = _report(program, build, clock)
+            reports[build.target.name] = report
+            writer.add_target(
+                build.target.name,
+                kind=build.target.kind,
+                iree_target=build.target.iree_target,
+                vmfb=build.compiled.vmfb,
+                plan={"layouts": build.layouts, "weights": [e.name for e in build.entries]},
+                report=report,
+            )
+        manifest = writer.finish(
+            inputs=program.inputs,
+            outputs=program.outputs,
+            input_tree=program.input_tree,
+            output_tree=program.output_tree,
+            versions={name: version(name) for name in _VERSIONED},
+            source={"graph_ops": program.graph_ops},
+        )
+    return CompiledModel(out, manifest, reports)
+
+
+def _report(program: Program, build: _TargetBuild, clock: _Clock) -> dict[str, Any]:
+    from smartmem.passes.iree.count import count
+
+    counts = count(build.compiled.stream_ir)
+    used = {e.name: e for e in build.entries}
+    return {
+        "graph_ops": program.graph_ops,
+        "layout_ops_in_graph": program.layout_ops,
+        **counts.to_json(),
+        "weights_bytes": sum(
+            program.weights[e.key].dtype.itemsize * program.weights[e.key].size
+            for e in used.values()
+        ),
+        "passes": [{"name": r.name, **r.gains} for r in build.reports],
+        "miscompile_risks": [asdict(f) for f in build.compiled.findings],
+        "compile_seconds": {**clock.seconds, **build.seconds},
+    }

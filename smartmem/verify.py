@@ -1,0 +1,312 @@
+"""Compares a compiled model with eager PyTorch, output by output.
+
+Two inputs are run: the example and another drawn from a seed. An output passes when its relative
+L2 distance from eager's is within the tolerance for both, its NaN and infinities stand where
+eager's do, and, so that a constant cannot pass, some output differs between the two inputs by at
+least 100 times the tolerance, and every output that does so in eager does so here.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from smartmem.errors import MismatchError, UserError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from numpy.typing import NDArray
+
+    from smartmem.runtime.session import Session
+
+# Relative L2 of a whole model's output; the half types allow about ten units of rounding.
+TOLERANCES = {"float32": 1e-4, "float64": 1e-4, "float16": 1e-2, "bfloat16": 5e-2}
+SENSITIVITY = 100.0
+
+
+@dataclass(frozen=True)
+class OutputComparison:
+    """One output for one input (0: the example, 1: the drawn one), against eager's.
+
+    `change` is the relative L2 distance between the outputs for the two inputs, `eager_change`
+    the same in eager. Distances of integer and bool outputs have the tolerance 0.
+    """
+
+    name: str
+    case: int
+    shape: tuple[int, ...]
+    dtype: str
+    relative_l2: float
+    max_abs: float
+    cosine: float
+    nonfinite_agree: bool
+    tolerance: float
+    change: float
+    eager_change: float
+    ok: bool
+    reason: str
+
+
+@dataclass(frozen=True)
+class VerifyReport:
+    """All comparisons on one device; `ok` is the verdict, `reason` why not."""
+
+    device: str
+    target: str
+    outputs: tuple[OutputComparison, ...]
+    ok: bool
+    reason: str
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain data, with null for distances that are not finite."""
+        data = asdict(self)
+        data["outputs"] = [
+            {key: _finite_or_none(value) for key, value in row.items()} for row in data["outputs"]
+        ]
+        return data
+
+    def raise_on_mismatch(self) -> None:
+        if not self.ok:
+            raise MismatchError(f"{self.target} on {self.device}: {self.reason}")
+
+
+def verify(
+    model_or_path: Session | str | os.PathLike[str],
+    model: torch.nn.Module | torch.export.ExportedProgram,
+    example_inputs: Sequence[Any],
+    example_kwargs: Mapping[str, Any] | None = None,
+    *,
+    device: str = "auto",
+    rtol: float | None = None,
+    seed: int = 0,
+) -> VerifyReport:
+    """Runs the compiled and the eager model on two inputs and compares all outputs.
+
+    `rtol` overrides the tolerances by dtype (1e-4 for float32). The weights' hash is checked too.
+    Raises UserError where the model is not the one that was compiled; a numerical difference is
+    not raised but reported.
+    """
+    from smartmem.runtime.session import Session, load
+
+    session = model_or_path if isinstance(model_or_path, Session) else load(model_or_path, device)
+    session.bundle.check_weights(thorough=True)
+    example = (tuple(example_inputs), dict(example_kwargs or {}))
+    cases = [example, _other_inputs(example, seed)]
+    eager = [_run_eager(model, case) for case in cases]
+    compiled = [_run_compiled(session, case) for case in cases]
+    return _compare(session, eager, compiled, rtol)
+
+
+def _compare(
+    session: Session,
+    eager: list[list[NDArray[Any]]],
+    compiled: list[list[NDArray[Any]]],
+    rtol: float | None,
+) -> VerifyReport:
+    if len(eager[0]) != len(compiled[0]):
+        raise UserError(
+            f"{session.path}: has {len(compiled[0])} outputs, the eager model {len(eager[0])}: "
+            "it was compiled from another model"
+        )
+    specs = session.manifest.outputs
+    named = len(specs) == len(eager[0])
+    rows = [
+        compare_output(
+            specs[position].name if named else f"output[{position}]",
+            case,
+            (eager[0][position], eager[1][position]),
+            (compiled[0][position], compiled[1][position]),
+            rtol,
+        )
+        for position in range(len(eager[0]))
+        for case in (0, 1)
+    ]
+    failed = [row for row in rows if not row.ok]
+    constant = bool(rows) and not any(row.change >= SENSITIVITY * row.tolerance for row in rows)
+    reason = ""
+    if failed:
+        worst = max(failed, key=lambda row: row.relative_l2)
+        reason = f"{len(failed)} of {len(rows)} comparisons fail; {worst.name}: {worst.reason}"
+    elif constant:
+        reason = "no output changes enough with the input to tell it from a constant"
+    return VerifyReport(
+        device=session.device.name,
+        target=session.target,
+        outputs=tuple(rows),
+        ok=not reason,
+        reason=reason,
+    )
+
+
+def compare_output(
+    name: str,
+    case: int,
+    eager: tuple[NDArray[Any], NDArray[Any]],
+    compiled: tuple[NDArray[Any], NDArray[Any]],
+    rtol: float | None = None,
+) -> OutputComparison:
+    """Compares one output; both pairs hold the values for the two inputs, `case` chooses one."""
+    expected, actual = eager[case], compiled[case]
+    tolerance = _tolerance(expected, rtol)
+    same_form = expected.shape == actual.shape and expected.dtype == actual.dtype
+    agree = same_form and _nonfinite_agree(expected, actual)
+    distance = relative_l2(expected, actual) if same_form else float("inf")
+    change, eager_change = relative_l2(*compiled), relative_l2(*eager)
+    needed = SENSITIVITY * tolerance
+    reason = ""
+    if not same_form:
+        reason = f"{actual.dtype}{list(actual.shape)}, eager {expected.dtype}{list(expected.shape)}"
+    elif not agree:
+        reason = "NaN or infinities stand where eager has none, or the other way round"
+    elif not distance <= tolerance:
+        reason = f"relative L2 {distance:.3g}, allowed {tolerance:g}"
+    elif eager_change >= needed > change:
+        reason = f"changes by {change:.3g} between two inputs, eager by {eager_change:.3g}"
+    return OutputComparison(
+        name=name,
+        case=case,
+        shape=tuple(actual.shape),
+        dtype=str(actual.dtype),
+        relative_l2=distance,
+        max_abs=_max_abs(expected, actual) if same_form else float("inf"),
+        cosine=_cosine(expected, actual) if same_form else 0.0,
+        nonfinite_agree=agree,
+        tolerance=tolerance,
+        change=change,
+        eager_change=eager_change,
+        ok=not reason,
+        reason=reason,
+    )
+
+
+def relative_l2(expected: NDArray[Any], actual: NDArray[Any]) -> float:
+    """|actual - expected| / |expected| over the elements finite in both; |actual| if that is 0."""
+    import numpy as np
+
+    if expected.shape != actual.shape:
+        return float("inf")
+    a, b = _finite_pairs(expected, actual)
+    norm = float(np.linalg.norm(a))
+    difference = float(np.linalg.norm(b - a))
+    return difference / norm if norm else difference
+
+
+def _max_abs(expected: NDArray[Any], actual: NDArray[Any]) -> float:
+    a, b = _finite_pairs(expected, actual)
+    return float(abs(b - a).max()) if a.size else 0.0
+
+
+def _cosine(expected: NDArray[Any], actual: NDArray[Any]) -> float:
+    import numpy as np
+
+    a, b = _finite_pairs(expected, actual)
+    norms = float(np.linalg.norm(a)) * float(np.linalg.norm(b))
+    if norms:
+        return float(np.dot(a, b)) / norms
+    return 1.0 if not a.any() and not b.any() else 0.0
+
+
+def _finite_pairs(
+    expected: NDArray[Any], actual: NDArray[Any]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Both as flat float64, without the elements that are not finite in either."""
+    import numpy as np
+
+    a = expected.astype(np.float64).ravel()
+    b = actual.astype(np.float64).ravel()
+    finite = np.isfinite(a) & np.isfinite(b)
+    return a[finite], b[finite]
+
+
+def _nonfinite_agree(expected: NDArray[Any], actual: NDArray[Any]) -> bool:
+    import numpy as np
+
+    a, b = expected.astype(np.float64), actual.astype(np.float64)
+    off = ~(np.isfinite(a) & np.isfinite(b))
+    return bool(np.array_equal(a[off], b[off], equal_nan=True))
+
+
+def _tolerance(array: NDArray[Any], rtol: float | None) -> float:
+    name = str(array.dtype)
+    if name not in TOLERANCES:
+        return 0.0
+    return TOLERANCES[name] if rtol is None else rtol
+
+
+def _run_eager(model: Any, case: tuple[tuple[Any, ...], dict[str, Any]]) -> list[NDArray[Any]]:
+    """The eager model's tensors, in the order of its pytree; it runs in evaluation mode."""
+    import torch
+
+    exported = isinstance(model, torch.export.ExportedProgram)
+    module = model.module() if exported else model
+    args, kwargs = _cloned(case)
+    was_training = not exported and module.training
+    try:
+        if was_training:
+            module.eval()
+        with torch.no_grad():
+            result = module(*args, **kwargs)
+    finally:
+        if was_training:
+            module.train()
+    return _tensors(result)
+
+
+def _run_compiled(
+    session: Session, case: tuple[tuple[Any, ...], dict[str, Any]]
+) -> list[NDArray[Any]]:
+    args, kwargs = _cloned(case)
+    return _tensors(session(*args, **kwargs))
+
+
+def _tensors(tree: Any) -> list[NDArray[Any]]:
+    import torch
+    from torch.utils import _pytree as pytree
+
+    from smartmem.runtime.session import as_numpy
+
+    return [as_numpy(leaf) for leaf in pytree.tree_leaves(tree) if isinstance(leaf, torch.Tensor)]
+
+
+def _cloned(case: tuple[tuple[Any, ...], dict[str, Any]]) -> Any:
+    """A copy of the inputs, for a model may write into them."""
+    import torch
+    from torch.utils import _pytree as pytree
+
+    return pytree.tree_map_only(torch.Tensor, lambda tensor: tensor.clone(), case)
+
+
+def _other_inputs(example: tuple[tuple[Any, ...], dict[str, Any]], seed: int) -> Any:
+    """Inputs of the same form with other values; masks (bool, or one value only) stay.
+
+    Integers are drawn from the example's range, so that indices stay valid. Floats get noise of
+    the example's mean and deviation, and an offset for each index of the first two dimensions:
+    pure noise would be averaged away by pooling.
+    """
+    import torch
+    from torch.utils import _pytree as pytree
+
+    generator = torch.Generator().manual_seed(seed)
+
+    def draw(tensor: torch.Tensor) -> torch.Tensor:
+        if tensor.dtype == torch.bool or not tensor.numel():
+            return tensor
+        if not tensor.is_floating_point():
+            low, high = int(tensor.min()), int(tensor.max())
+            return torch.randint(low, high + 1, tensor.shape, generator=generator).to(tensor)
+        values = tensor.detach().float()
+        deviation = float(values.std()) if values.numel() > 1 else 0.0
+        offsets = (*tensor.shape[:2], *(1 for _ in tensor.shape[2:]))
+        noise = torch.randn(tensor.shape, generator=generator)
+        noise = noise + torch.randn(offsets, generator=generator)
+        return (values.mean() + (deviation or 1.0) * noise.to(values)).to(tensor)
+
+    return pytree.tree_map_only(torch.Tensor, draw, example)
+
+
+def _finite_or_none(value: Any) -> Any:
+    is_off = isinstance(value, float) and (value != value or abs(value) == float("inf"))
+    return None if is_off else value
