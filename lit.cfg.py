@@ -9,9 +9,8 @@ from pathlib import Path
 
 import lit.formats
 
-# lit provides these two names to this file.
+# lit provides this name to this file.
 config = globals()["config"]
-lit_config = globals()["lit_config"]
 
 ROOT = Path(__file__).resolve().parent
 BIN = Path(sys.executable).parent
@@ -37,4 +36,5 @@ config.substitutions += [
     ("%python", sys.executable),
 ]
 
-lit_config.maxIndividualTestTime = 20
+# Seconds.
+config.maxIndividualTestTime = 20

@@ -1,8 +1,9 @@
 """The one place that says where upstream MLIR's Python bindings come from.
 
-PyPI's ``mlir-python-bindings`` is an empty placeholder, while the ``torch-mlir`` wheel ships the complete upstream
-bindings under its own name. A real ``mlir`` package is preferred where one is installed. Only the bindings are used:
-nothing is ever lowered through torch-mlir's importer. Every other module imports MLIR from here.
+PyPI's ``mlir-python-bindings`` is an empty placeholder, while the ``torch-mlir`` wheel ships the
+complete upstream bindings under its own name. A real ``mlir`` package is preferred where one is
+installed. Only the bindings are used: nothing is ever lowered through torch-mlir's importer. Every
+other module imports MLIR from here.
 """
 
 import importlib
@@ -12,7 +13,7 @@ _CANDIDATES = ("mlir", "torch_mlir")
 
 
 def _binding_root() -> str:
-    """Name of the first installed package that holds MLIR's bindings with IRDL dialects in Python."""
+    """Name of the first installed package with MLIR's bindings and IRDL dialects in Python."""
     for name in _CANDIDATES:
         try:
             importlib.import_module(f"{name}.ir")

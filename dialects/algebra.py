@@ -79,11 +79,12 @@ def _dims(rank: int) -> tuple[Expr, ...]:
 class IndexMap:
     """A view: result element ``d`` reads the source at ``results(d)``.
 
-    ``domain`` is the shape of the result, ``codomain`` that of the source; ``results`` has one expression over the domain's dims per source dim. The constructors below and
-    ``compose`` return simplified maps; a map built from expressions stays as written until
-    ``simplify``. Raises ValueError where ranks do not fit, a dim is empty, or the map provably
-    reads outside the source: by the bounds of its expressions where they are attained, and by
-    evaluation for domains up to 65536 elements.
+    ``domain`` is the shape of the result, ``codomain`` that of the source; ``results`` has one
+    expression over the domain's dims per source dim. The constructors below and ``compose`` return
+    simplified maps; a map built from expressions stays as written until ``simplify``. Raises
+    ValueError where ranks do not fit, a dim is empty, or the map provably reads outside the source:
+    by the bounds of its expressions where they are attained, and by evaluation for domains up to
+    65536 elements.
     """
 
     domain: Shape
@@ -126,10 +127,7 @@ class IndexMap:
             raise ValueError(
                 f"cannot reshape {list(source)} to {list(result)}: element counts differ"
             )
-        linear: Expr = Const(0)
-        for dim, size in enumerate(result):
-            linear = linear * size + Dim(dim)
-        return _simplified(result, source, _delinearize(linear, source))
+        return _simplified(result, source, _delinearize(_linear_index(result), source))
 
     @classmethod
     def permute(cls, source: Shape, perm: Sequence[int]) -> "IndexMap":
@@ -259,6 +257,14 @@ def _resplit(
         sizes = codomain[len(split) : len(split) + block.rank]
         split += [simplifier.simplify(expr) for expr in _delinearize(block.address, sizes)]
     return tuple(split)
+
+
+def _linear_index(shape: Shape) -> Expr:
+    """Row-major position of the element at index d of ``shape``."""
+    linear: Expr = Const(0)
+    for dim, size in enumerate(shape):
+        linear = linear * size + Dim(dim)
+    return linear
 
 
 def _delinearize(index: Expr, sizes: Shape) -> list[Expr]:
@@ -405,10 +411,16 @@ def _blocks(
 
 def _blocks_of(index_map: IndexMap) -> tuple[Shape, tuple[DigitForm, ...]] | None:
     """Sizes and digits of the blocks of a map that need not be simplified."""
+    domain, codomain = index_map.domain, index_map.codomain
     results = simplify(index_map).results
-    blocks = _blocks(Simplifier(index_map.domain), index_map.codomain, results)
+    simplifier = Simplifier(domain)
+    blocks = _blocks(simplifier, codomain, results)
     if blocks is None:
-        return None
+        size = prod(domain)
+        if size != prod(codomain) or results != IndexMap.reshape(codomain, domain).results:
+            return None
+        form = digit_form(simplifier.simplify(_linear_index(domain)), domain)
+        return None if form is None else ((size,), (form,))
     return tuple(block.size for block in blocks), tuple(block.form for block in blocks)
 
 

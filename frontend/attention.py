@@ -1,8 +1,10 @@
-"""Import of scaled dot-product attention, kept whole so that layouts and kernels can be chosen for it as one op."""
+"""Import of scaled dot-product attention, kept whole so that layouts and kernels can be chosen for
+it as one op.
+"""
 
 from typing import Any
 
-from smartmem.dialects.layout import build
+from smartmem.dialects.layout import build, shapes
 from smartmem.frontend.registry import Refusal, imports
 
 Value = Any
@@ -36,9 +38,9 @@ def attention(
     if enable_gqa:
         heads = build.shape(query)[-3]
         key, value = _repeat_heads(key, heads), _repeat_heads(value, heads)
-    batch = build.shape(query)[:-2]
-    for operand in (key, value):
-        if build.shape(operand)[:-2] != batch:
-            raise Refusal("attention whose batch dims broadcast", "expand key and value to the query's batch")
+    batch = shapes.broadcast([build.shape(v)[:-2] for v in (query, key, value)])
+    query, key, value = (
+        build.expand(v, (*batch, *build.shape(v)[-2:])) for v in (query, key, value)
+    )
     factor = build.shape(query)[-1] ** -0.5 if scale is None else scale
     return build.attention(query, key, value, attn_mask, scale=factor, causal=is_causal)

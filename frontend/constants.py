@@ -1,7 +1,7 @@
 """Which nodes of a graph depend on no input, and their values.
 
-Position ids, masks, relative-position tables and transposed parameters are computed once here, at compile time. A pure
-broadcast is left in the graph: folding it would only make the archive larger.
+Position ids, masks, relative-position tables and transposed parameters are computed once here, at
+compile time. A pure broadcast is left in the graph: folding it would only make the archive larger.
 """
 
 from collections.abc import Mapping
@@ -30,7 +30,9 @@ def _grows(node: Node) -> bool:
 
 
 def fold(graph: torch.fx.Graph, known: Mapping[Node, torch.Tensor]) -> dict[Node, Any]:
-    """Values of all nodes reached from ``known`` (parameters, buffers, constants) alone, ``known`` included."""
+    """Values of all nodes reached from ``known`` (parameters, buffers, constants) alone, ``known``
+    included.
+    """
     values: dict[Node, Any] = dict(known)
     for node in graph.nodes:
         if node.op != "call_function" or _is_random(node):

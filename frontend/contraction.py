@@ -19,12 +19,18 @@ def linear(ctx: Any, input: Value, weight: Value, bias: Value | None) -> Value:
     if len(build.shape(weight)) == 1:
         return _plus(build.contract(input, weight, [range(lead + 1), [lead], range(lead)]), bias)
     n, k = lead, lead + 1
-    return _plus(build.contract(input, weight, [[*range(lead), k], [n, k], [*range(lead), n]]), bias)
+    return _plus(
+        build.contract(input, weight, [[*range(lead), k], [n, k], [*range(lead), n]]), bias
+    )
 
 
 @imports("matmul.default", "bmm.default", "mm.default", "mv.default", "dot.default")
-def matmul(ctx: Any, self: Value, other: Any = None, mat2: Any = None, vec: Any = None, tensor: Any = None) -> Value:
-    """NumPy's matmul: vectors are promoted, batch dims broadcast (a batch dim of size 1 is dropped from its operand)."""
+def matmul(
+    ctx: Any, self: Value, other: Any = None, mat2: Any = None, vec: Any = None, tensor: Any = None
+) -> Value:
+    """NumPy's matmul: vectors are promoted, batch dims broadcast (a batch dim of size 1 is dropped
+    from its operand).
+    """
     right = next(v for v in (other, mat2, vec, tensor) if v is not None)
     return _matmul(self, right)
 
@@ -75,6 +81,8 @@ def addmm(ctx: Any, self: Value, mat1: Value, mat2: Value, beta: float, alpha: f
 
 
 @imports("baddbmm.default")
-def baddbmm(ctx: Any, self: Value, batch1: Value, batch2: Value, beta: float, alpha: float) -> Value:
+def baddbmm(
+    ctx: Any, self: Value, batch1: Value, batch2: Value, beta: float, alpha: float
+) -> Value:
     """beta * self + alpha * batch1 . batch2."""
     return build.elementwise("add", _scaled(_matmul(batch1, batch2), alpha), _scaled(self, beta))

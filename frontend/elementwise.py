@@ -1,5 +1,8 @@
-"""Import of elementwise ops: arithmetic, comparison, activations, casts, select; and inference-time batch norm."""
+"""Import of elementwise ops: arithmetic, comparison, activations, casts, select; and inference-time
+batch norm.
+"""
 
+import math
 from typing import Any
 
 import torch
@@ -27,10 +30,6 @@ _UNARY = {
     "erf": "erf",
     "sin": "sin",
     "cos": "cos",
-    "ceil": "ceil",
-    "floor": "floor",
-    "round": "round",
-    "trunc": "trunc",
     "sign": "sign",
     "relu": "relu",
     "silu": "silu",
@@ -41,17 +40,22 @@ _BINARY = {
     "mul.Scalar": "mul",
     "maximum.default": "maximum",
     "minimum.default": "minimum",
+    "fmod.Tensor": "fmod",
+    "fmod.Scalar": "fmod",
     "remainder.Tensor": "remainder",
     "remainder.Scalar": "remainder",
-    "pow.Tensor_Tensor": "pow",
     "atan2.default": "atan2",
     "bitwise_and.Tensor": "bit_and",
+    "bitwise_and.Scalar": "bit_and",
     "bitwise_or.Tensor": "bit_or",
+    "bitwise_or.Scalar": "bit_or",
     "bitwise_xor.Tensor": "bit_xor",
+    "bitwise_xor.Scalar": "bit_xor",
     "logical_and.default": "bit_and",
     "logical_or.default": "bit_or",
     "logical_xor.default": "bit_xor",
 }
+_ROUND = ("ceil", "floor", "round", "trunc")
 _COMPARE = ("eq", "ne", "lt", "le", "gt", "ge")
 
 
@@ -68,12 +72,17 @@ def _register_unary(name: str, fn: str) -> None:
         return build.elementwise(fn, build.cast(self, ctx.element()))
 
 
+def _register_round(name: str) -> None:
+    @imports(f"{name}.default")
+    def rounded(ctx: Any, self: Value) -> Value:
+        return self if isinstance(ctx.element(), ir.IntegerType) else build.elementwise(name, self)
+
+
 def _register_binary(name: str, fn: str) -> None:
     @imports(name)
-    def binary(ctx: Any, self: Any, other: Any = None, exponent: Any = None) -> Value:
+    def binary(ctx: Any, self: Any, other: Any) -> Value:
         element = ctx.element()
-        right = exponent if other is None else other
-        return build.elementwise(fn, value_of(self, element), value_of(right, element))
+        return build.elementwise(fn, value_of(self, element), value_of(other, element))
 
 
 def _register_compare(name: str) -> None:
@@ -85,6 +94,8 @@ def _register_compare(name: str) -> None:
 
 for _name, _fn in _UNARY.items():
     _register_unary(_name, _fn)
+for _name in _ROUND:
+    _register_round(_name)
 for _name, _fn in _BINARY.items():
     _register_binary(_name, _fn)
 for _name in _COMPARE:
@@ -103,7 +114,7 @@ def _scaled(ctx: Any, fn: str, left: Any, right: Any, alpha: float) -> Value:
 def add(ctx: Any, self: Value, other: Any, alpha: float) -> Value:
     """self + alpha * other; a logical or on booleans, as in PyTorch."""
     if ctx.result.dtype == torch.bool:
-        return build.elementwise("bit_or", self, other)
+        return build.elementwise("bit_or", self, value_of(other, ctx.element()))
     return _scaled(ctx, "add", self, other, alpha)
 
 
@@ -124,43 +135,68 @@ def div(ctx: Any, self: Value, other: Any, rounding_mode: str | None = None) -> 
     """Division, then rounding where asked."""
     element = ctx.element()
     left, right = value_of(self, element), value_of(other, element)
-    if rounding_mode == "floor" and isinstance(element, ir.IntegerType):
+    if rounding_mode == "floor":
         return build.elementwise("floor_div", left, right)
     quotient = build.elementwise("div", left, right)
     if rounding_mode is None or isinstance(element, ir.IntegerType):
         return quotient
-    return build.elementwise({"floor": "floor", "trunc": "trunc"}[rounding_mode], quotient)
+    return build.elementwise("trunc", quotient)
+
+
+def _power(base: Value, exponent: int) -> Value:
+    """``base`` to an integer ``exponent`` of at least 1, by squaring."""
+    if exponent == 1:
+        return base
+    half = _power(base, exponent // 2)
+    square = build.elementwise("mul", half, half)
+    return build.elementwise("mul", square, base) if exponent % 2 else square
+
+
+_ROOTS = {0.5: "sqrt", -0.5: "rsqrt", -1: "reciprocal"}
+# Up to this power, products differ from pow by no more than its own error.
+_MAX_PRODUCT = 4
 
 
 @imports("pow.Tensor_Scalar")
 def pow_scalar(ctx: Any, self: Value, exponent: float) -> Value:
-    """Small integer powers and roots as products and square roots, which are exact where pow is not."""
-    base = build.cast(self, ctx.element())
-    if exponent == 2:
-        return build.elementwise("mul", base, base)
-    if exponent == 3:
-        return build.elementwise("mul", build.elementwise("mul", base, base), base)
-    if exponent == 1:
-        return base
-    if isinstance(ctx.element(), ir.IntegerType):
-        raise Refusal("integer power other than 1, 2, 3 is not supported", "cast to float first")
-    if exponent == 0.5:
-        return build.elementwise("sqrt", base)
-    if exponent == -0.5:
-        return build.elementwise("rsqrt", base)
-    if exponent == -1:
-        return build.elementwise("reciprocal", base)
-    return build.elementwise("pow", base, build.splat(exponent, ctx.element()))
+    """Integer powers and roots as products and square roots, which are exact where pow is not."""
+    element = ctx.element()
+    base = build.cast(self, element)
+    whole = isinstance(element, ir.IntegerType)
+    if exponent == 0:
+        return build.splat(1, element, build.shape(base))
+    if exponent == int(exponent) and exponent > 0 and (whole or exponent <= _MAX_PRODUCT):
+        return _power(base, int(exponent))
+    if exponent in _ROOTS:
+        return build.elementwise(_ROOTS[exponent], base)
+    return build.elementwise("pow", base, build.splat(exponent, element))
+
+
+@imports("pow.Tensor_Tensor", "pow.Scalar")
+def pow_tensor(ctx: Any, self: Any, exponent: Value) -> Value:
+    """self to the power of a tensor."""
+    element = ctx.element()
+    if isinstance(element, ir.IntegerType):
+        raise Refusal("integers to the power of a tensor are not supported", "cast to float first")
+    return build.elementwise("pow", value_of(self, element), value_of(exponent, element))
+
+
+@imports("log10.default")
+def log10(ctx: Any, self: Value) -> Value:
+    """Decimal logarithm."""
+    element = ctx.element()
+    natural = build.elementwise("log", build.cast(self, element))
+    return build.elementwise("mul", natural, build.splat(1 / math.log(10), element))
 
 
 @imports("logical_not.default", "bitwise_not.default")
 def logical_not(ctx: Any, self: Value) -> Value:
-    """Not, on booleans."""
+    """Not: of truth values, or of an integer's bits."""
+    element = build.element_type(self)
     if ctx.result.dtype != torch.bool:
-        raise Refusal("bitwise not of integers is not supported")
-    if build.element_type(self) != ctx.element():
-        zero = build.splat(0, build.element_type(self))
-        return build.elementwise("eq", self, zero)
+        return build.elementwise("bit_xor", self, build.splat(-1, element))
+    if element != ctx.element():
+        return build.elementwise("eq", self, build.splat(0, element))
     return build.elementwise("logical_not", self)
 
 
@@ -170,11 +206,28 @@ def isnan(ctx: Any, self: Value) -> Value:
     return build.elementwise("isnan", self)
 
 
+@imports("isinf.default")
+def isinf(ctx: Any, self: Value) -> Value:
+    """True where infinite of either sign."""
+    element = build.element_type(self)
+    if isinstance(element, ir.IntegerType):
+        return build.splat(0, ctx.element(), build.shape(self))
+    return build.elementwise("eq", build.elementwise("abs", self), build.splat(math.inf, element))
+
+
+@imports("full_like.default")
+def full_like(ctx: Any, self: Value, fill_value: float, **_: Any) -> Value:
+    """A constant of the other tensor's shape."""
+    return build.splat(fill_value, ctx.element(), ctx.result.shape)
+
+
 @imports("where.self")
 def where(ctx: Any, condition: Value, self: Value, other: Value) -> Value:
     """self where condition, else other."""
     element = ctx.element()
-    return build.elementwise("where", condition, build.cast(self, element), build.cast(other, element))
+    return build.elementwise(
+        "where", condition, build.cast(self, element), build.cast(other, element)
+    )
 
 
 @imports("masked_fill.Scalar", "masked_fill.Tensor")
@@ -249,7 +302,9 @@ def elu(ctx: Any, self: Value, alpha: float, scale: float, input_scale: float) -
     """scale * (x, or alpha * expm1(input_scale * x) below zero)."""
     element = ctx.element()
     inner = build.elementwise("mul", self, build.splat(input_scale, element))
-    negative = build.elementwise("mul", build.elementwise("expm1", inner), build.splat(alpha, element))
+    negative = build.elementwise(
+        "mul", build.elementwise("expm1", inner), build.splat(alpha, element)
+    )
     below = build.elementwise("lt", self, build.splat(0, element))
     chosen = build.elementwise("where", below, negative, self)
     return build.elementwise("mul", chosen, build.splat(scale, element)) if scale != 1 else chosen
@@ -260,7 +315,9 @@ def softplus(ctx: Any, self: Value, beta: float, threshold: float) -> Value:
     """log1p(exp(beta * x)) / beta, and x itself above the threshold."""
     element = ctx.element()
     inner = build.elementwise("mul", self, build.splat(beta, element))
-    soft = build.elementwise("mul", build.elementwise("softplus", inner), build.splat(1 / beta, element))
+    soft = build.elementwise(
+        "mul", build.elementwise("softplus", inner), build.splat(1 / beta, element)
+    )
     above = build.elementwise("gt", inner, build.splat(threshold, element))
     return build.elementwise("where", above, self, soft)
 
@@ -277,7 +334,13 @@ def to_copy(ctx: Any, self: Value, **_: Any) -> Value:
     return build.cast(self, ctx.element())
 
 
-@imports("clone.default", "alias.default", "detach.default", "lift_fresh_copy.default", "contiguous.default")
+@imports(
+    "clone.default",
+    "alias.default",
+    "detach.default",
+    "lift_fresh_copy.default",
+    "contiguous.default",
+)
 def clone(ctx: Any, self: Value, **_: Any) -> Value:
     """The value itself."""
     return self
@@ -302,7 +365,9 @@ def batch_norm(
     held = {n: ctx.constant_of(n) for n in ("weight", "bias", "running_mean", "running_var")}
     if held["running_mean"] is None or held["running_var"] is None:
         raise Refusal("batch norm with statistics computed at run time", "call model.eval()")
-    if (weight is not None and held["weight"] is None) or (bias is not None and held["bias"] is None):
+    if (weight is not None and held["weight"] is None) or (
+        bias is not None and held["bias"] is None
+    ):
         raise Refusal("batch norm with an affine part computed at run time")
     mean, variance = held["running_mean"].double(), held["running_var"].double()
     scale = torch.rsqrt(variance + eps)
@@ -319,5 +384,3 @@ def batch_norm(
         "add", scaled, _per_channel(ctx.constant(f"{name}.shift", shift.to(dtype)), rank)
     )
     return shifted, None, None
-
-

@@ -1,10 +1,12 @@
-"""A PyTorch model becomes a functional ATen graph in which layout-bearing and composite ops stay whole.
+"""A PyTorch model becomes a functional ATen graph in which layout-bearing and composite ops stay
+whole.
 
-PyTorch's default table would turn roll into arange/fmod/index_select, layer_norm into a dozen generics and softmax into
-an argmax; the index maps and the families the passes reason about would be lost. So the table is PyTorch's, less the
-ops that have a family of their own here.
+PyTorch's default table would turn roll into arange/fmod/index_select, layer_norm into a dozen
+generics and softmax into an argmax; the index maps and the families the passes reason about would
+be lost. So the table is PyTorch's, less the ops that have a family of their own here.
 """
 
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -12,15 +14,62 @@ import torch
 from torch.export import ExportedProgram
 
 from smartmem.errors import UserError
+from smartmem.frontend.source import source_of
 
 # Kept whole: ops with a handler of their own in this folder (by ATen base name, all overloads).
 KEPT_WHOLE = frozenset(
-    """
-    adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d addmm avg_pool1d avg_pool2d avg_pool3d baddbmm bmm
-    elu gelu glu group_norm hardsigmoid hardswish hardtanh layer_norm leaky_relu linear log_softmax _log_softmax
-    log_sigmoid matmul max_pool2d max_pool3d mish native_layer_norm pad constant_pad_nd pixel_shuffle pixel_unshuffle
-    roll scaled_dot_product_attention silu softmax _softmax softplus
-    """.split()
+    [
+        "adaptive_avg_pool1d",
+        "adaptive_avg_pool2d",
+        "adaptive_avg_pool3d",
+        "addmm",
+        "avg_pool1d",
+        "avg_pool2d",
+        "avg_pool3d",
+        "baddbmm",
+        "bmm",
+        "elu",
+        "gelu",
+        "group_norm",
+        "hardsigmoid",
+        "hardswish",
+        "hardtanh",
+        "layer_norm",
+        "leaky_relu",
+        "linear",
+        "log_softmax",
+        "_log_softmax",
+        "matmul",
+        "max_pool2d",
+        "max_pool3d",
+        "mish",
+        "native_layer_norm",
+        "constant_pad_nd",
+        "pixel_shuffle",
+        "pixel_unshuffle",
+        "roll",
+        "scaled_dot_product_attention",
+        "silu",
+        "softmax",
+        "_softmax",
+        "softplus",
+    ]
+)
+
+# What dropout and batch norm become in training mode, by ATen base name.
+_TRAINING_ONLY = frozenset(
+    [
+        "alpha_dropout",
+        "bernoulli",
+        "dropout",
+        "feature_dropout",
+        "native_batch_norm",
+        "native_dropout",
+        "rrelu_with_noise",
+        "_native_batch_norm_legit",
+        "_native_batch_norm_legit_functional",
+        "_batch_norm_with_update_functional",
+    ]
 )
 
 
@@ -44,13 +93,33 @@ def export(
     """
     if not isinstance(source, ExportedProgram):
         source = _trace(source, example_inputs, dict(example_kwargs or {}))
-    with torch.no_grad():
-        return source.run_decompositions(dict(decomposition_table()))
+    with torch.no_grad(), warnings.catch_warnings():
+        # PyTorch copies its own pytree specs through a class it has deprecated.
+        warnings.filterwarnings("ignore", message=".*LeafSpec.*", category=FutureWarning)
+        program = source.run_decompositions(dict(decomposition_table()))
+    _refuse_training(program)
+    return program
 
 
-def _trace(module: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> ExportedProgram:
+def _refuse_training(program: ExportedProgram) -> None:
+    """UserError where the graph holds an op that only training mode makes."""
+    for node in program.graph.nodes:
+        name, _, overload = str(node.target).removeprefix("aten.").partition(".")
+        # Without running statistics (instance norm) both modes use the batch's own.
+        if name in _TRAINING_ONLY and overload != "no_stats":
+            raise UserError(
+                f"the model was captured in training mode: {node.target} at {source_of(node)}. "
+                "smartmem compiles for inference: call model.eval() first."
+            )
+
+
+def _trace(
+    module: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> ExportedProgram:
     if not isinstance(module, torch.nn.Module):
-        raise UserError(f"expected a torch.nn.Module or an ExportedProgram, got {type(module).__name__}")
+        raise UserError(
+            f"expected a torch.nn.Module or an ExportedProgram, got {type(module).__name__}"
+        )
     if module.training:
         raise UserError(
             f"{type(module).__name__} is in training mode: smartmem compiles for inference. "
@@ -62,5 +131,5 @@ def _trace(module: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any
     except Exception as error:
         raise UserError(
             f"torch.export could not trace {type(module).__name__}: {error}\n"
-            "smartmem compiles what torch.export can trace; see the message above for the line to change."
+            "smartmem compiles what torch.export can trace; the message names the line to change."
         ) from error

@@ -1,8 +1,8 @@
 """An exported graph becomes a module in the layout dialect, node by node.
 
-Parameters, buffers and all that depends on nothing else are constants: small ones stand in the IR, the rest are
-``layout.weight`` entries of the archive. Every op carries its Python line as location. What cannot be imported is
-collected over the whole graph and raised once, as a table.
+Parameters, buffers and all that depends on nothing else are constants: small ones stand in the IR,
+the rest are ``layout.weight`` entries of the archive. Every op carries its Python line as location.
+What cannot be imported is collected over the whole graph and raised once, as a table.
 """
 
 import hashlib
@@ -38,7 +38,8 @@ _IGNORED = frozenset({"_assert_tensor_metadata", "_assert_scalar", "sym_constrai
 class ImportContext:
     """What a handler sees: the node's meta data and constants as values.
 
-    ``node`` is the node being imported; ``result`` its fake tensor (shape and dtype as PyTorch computed them).
+    ``node`` is the node being imported; ``result`` its fake tensor (shape and dtype as PyTorch
+    computed them).
     """
 
     def __init__(self, known: Mapping[Node, Any]) -> None:
@@ -59,7 +60,9 @@ class ImportContext:
         return types.element(self.result.dtype)
 
     def constant_of(self, argument: str) -> torch.Tensor | None:
-        """The compile-time value of the argument named so, or ``None`` where it depends on an input."""
+        """The compile-time value of the argument named so, or ``None`` where it depends on an
+        input.
+        """
         node = _arguments(self.node).get(argument)
         value = self.known.get(node) if isinstance(node, Node) else None
         return value if isinstance(value, torch.Tensor) else None
@@ -69,7 +72,9 @@ class ImportContext:
         return [a.meta["val"] if isinstance(a, Node) else a for a in self.node.args]
 
     def constant(self, name: str, value: torch.Tensor) -> Value:
-        """``value`` as a constant or an archive entry; equal content is stored once, under the first name."""
+        """``value`` as a constant or an archive entry; equal content is stored once, under the
+        first name.
+        """
         array = types.to_numpy(value)
         element_type = types.element(value.dtype)
         if array.dtype == np.bool_:
@@ -95,7 +100,9 @@ def _zero_i8() -> Value:
 
 def _dense(array: Any, element_type: Any) -> Value:
     result = build.tensor_of(array.shape, element_type)
-    if array.size and (array == array.flat[0]).all():
+    if not array.size:
+        return arith.ConstantOp(result, ir.Attribute.parse(f"dense<> : {result}")).result
+    if (array == array.flat[0]).all():
         return build.splat(array.flat[0].item(), element_type, array.shape)
     items = [build.number(v.item(), element_type) for v in array.flat]
     return arith.ConstantOp(result, ir.DenseElementsAttr.get(items, type=result)).result
@@ -130,8 +137,12 @@ def _live_nodes(program: ExportedProgram, known: Mapping[Node, Any]) -> list[Nod
     return [n for n in graph.nodes if n.op == "call_function" and n in needed and n not in known]
 
 
-def _known_inputs(program: ExportedProgram) -> tuple[dict[Node, torch.Tensor], list[Node], dict[Node, str]]:
-    """Placeholders with known values, those without (the user's, in order), and the names of the known."""
+def _known_inputs(
+    program: ExportedProgram,
+) -> tuple[dict[Node, torch.Tensor], list[Node], dict[Node, str]]:
+    """Placeholders with known values, those without (the user's, in order), and the names of the
+    known.
+    """
     placeholders = {n.name: n for n in program.graph.nodes if n.op == "placeholder"}
     known: dict[Node, torch.Tensor] = {}
     names: dict[Node, str] = {}
@@ -142,7 +153,11 @@ def _known_inputs(program: ExportedProgram) -> tuple[dict[Node, torch.Tensor], l
             user.append(node)
             continue
         target = spec.target or spec.arg.name
-        held = program.constants if spec.kind == InputKind.CONSTANT_TENSOR or not spec.persistent else None
+        held = (
+            program.constants
+            if spec.kind == InputKind.CONSTANT_TENSOR or not spec.persistent
+            else None
+        )
         tensor = (held or {}).get(target)
         known[node] = program.state_dict[target] if tensor is None else tensor
         names[node] = target
@@ -150,14 +165,13 @@ def _known_inputs(program: ExportedProgram) -> tuple[dict[Node, torch.Tensor], l
 
 
 def _refuse_mutation(program: ExportedProgram) -> None:
-    mutated = [
-        s for s in program.graph_signature.output_specs if s.kind != OutputKind.USER_OUTPUT
-    ]
+    mutated = [s for s in program.graph_signature.output_specs if s.kind != OutputKind.USER_OUTPUT]
     if mutated:
         raise UserError(
             "the model changes its own state while it runs: "
             + ", ".join(f"{s.target} ({s.kind.name.lower()})" for s in mutated)
-            + ". smartmem compiles functions of their inputs: pass the state in and out, or switch the cache off."
+            + ". smartmem compiles functions of their inputs: pass the state in and out, "
+            "or switch the cache off."
         )
 
 
@@ -166,8 +180,33 @@ def _refuse_dynamic(user: Sequence[Node]) -> None:
         value = node.meta["val"]
         if isinstance(value, torch.Tensor) and not all(isinstance(s, int) for s in value.shape):
             raise UserError(
-                f"input '{node.name}' has a dynamic shape {tuple(value.shape)}: export with fixed shapes, once per size."
+                f"input '{node.name}' has a dynamic shape {tuple(value.shape)}: "
+                "export with fixed shapes, once per size."
             )
+
+
+def _results(node: Node) -> list[Any]:
+    value = node.meta["val"]
+    return list(value) if isinstance(value, (tuple, list)) else [value]
+
+
+def _is_static(node: Node) -> bool:
+    """Whether the shapes of all results are known."""
+    sizes = [s for v in _results(node) for s in (v.shape if isinstance(v, torch.Tensor) else [v])]
+    return not any(isinstance(s, (torch.SymInt, torch.SymFloat, torch.SymBool)) for s in sizes)
+
+
+def _refuse_shape(node: Node) -> None:
+    if not _is_static(node):
+        raise Refusal(
+            "its shape or index is known only at run time",
+            "keep shapes fixed: torch.where or a mask for a selection, index_select for an index",
+        )
+    first = _results(node)[0]  # Batch norm's unused ones are empty.
+    if isinstance(first, torch.Tensor) and first.numel() == 0:
+        raise Refusal(
+            "it makes a tensor without elements", "leave the call out where there is nothing to do"
+        )
 
 
 class _Importer:
@@ -179,12 +218,17 @@ class _Importer:
         self.context = ImportContext(self.known)
         self.values: dict[Node, Any] = {}
         self.refused: list[UnsupportedOp] = []
+        # Nodes without even a stand-in, because a shape or number among what they read is not
+        # known.
+        self.unknown: set[Node] = set()
 
     def tensor_inputs(self) -> list[Node]:
         return [n for n in self.user if isinstance(n.meta["val"], torch.Tensor)]
 
     def value(self, argument: Any) -> Any:
-        """An argument of a handler: nodes become values, constants are materialised where they are used."""
+        """An argument of a handler: nodes become values, constants are materialised where they are
+        used.
+        """
         if isinstance(argument, Node):
             if argument in self.known and argument not in self.values:
                 held = self.known[argument]
@@ -198,26 +242,50 @@ class _Importer:
         return argument
 
     def import_node(self, node: Node) -> None:
-        """Bind the node's value, or record why it cannot be had and go on with a stand-in of its shape."""
-        if node.target is operator.getitem:
-            self.values[node] = self.values[node.args[0]][node.args[1]]
+        """Bind the node's value, or record why it cannot be had and go on with a stand-in of its
+        shape.
+        """
+        if self.unknown.intersection(node.all_input_nodes):
+            self.unknown.add(node)
             return
         source = source_of(node)
-        self.context.node = node
+        if node.target is not operator.getitem:
+            self.context.node = node
         with location(source):
             try:
                 self.values[node] = self._call(node)
             except Refusal as refusal:
                 row = UnsupportedOp(str(node.target), str(source), refusal.reason, refusal.remedy)
                 self.refused.append(row)
-                self.values[node] = self._stand_in(node)
+                if _is_static(node):
+                    self.values[node] = self._stand_in(node)
+                else:
+                    self.unknown.add(node)
+
+    def _item(self, node: Node) -> Any:
+        source, position = node.args
+        value = self.values[source][position]
+        if value is None:
+            raise Refusal(
+                f"result {position} of {source.target} is not produced",
+                "use its other results only",
+            )
+        return value
 
     def _call(self, node: Node) -> Any:
+        if node.target is operator.getitem:
+            return self._item(node)
         entry = HANDLERS.get(_op_name(node))
         if entry is None:
-            raise Refusal("no import rule", "rewrite it with supported ops, or add a rule: docs/add-an-op.md")
+            raise Refusal(
+                "no import rule", "rewrite it with supported ops, or add a rule: docs/add-an-op.md"
+            )
+        _refuse_shape(node)
         arguments = {k: self.value(v) for k, v in _arguments(node).items()}
-        return entry.handler(self.context, **arguments)
+        try:
+            return entry.handler(self.context, **arguments)
+        except ValueError as error:
+            raise Refusal(str(error)) from error
 
     def _stand_in(self, node: Node) -> Any:
         def one(value: Any) -> Any:
@@ -243,7 +311,8 @@ class _Importer:
         module = ir.Module.create()
         with ir.InsertionPoint(module.body):
             arguments = [
-                build.tensor_of(n.meta["val"].shape, types.element(n.meta["val"].dtype)) for n in inputs
+                build.tensor_of(n.meta["val"].shape, types.element(n.meta["val"].dtype))
+                for n in inputs
             ]
             main = func.FuncOp("main", ir.FunctionType.get(arguments, []), visibility="public")
         block = main.add_entry_block()
@@ -252,10 +321,12 @@ class _Importer:
             for node in self.live:
                 if _op_name(node).split(".")[0] not in _IGNORED:
                     self.import_node(node)
+            if self.refused:
+                raise UnsupportedError(
+                    f"{len(self.refused)} calls of this model are not supported", self.refused
+                )
             returned = [self.value(n) for n in results]
             func.ReturnOp(returned)
-        if self.refused:
-            raise UnsupportedError(f"{len(self.refused)} calls of this model are not supported", self.refused)
         main.attributes["function_type"] = ir.TypeAttr.get(
             ir.FunctionType.get(arguments, [v.type for v in returned])
         )
@@ -274,7 +345,9 @@ class _Importer:
             try:
                 types.stored_dtype(node.meta["val"].dtype)
             except Refusal as refusal:
-                raise UserError(f"input '{node.name}': {refusal.reason}; {refusal.remedy}.") from refusal
+                raise UserError(
+                    f"input '{node.name}': {refusal.reason}; {refusal.remedy}."
+                ) from refusal
 
     def _program(
         self, module: Any, inputs: Sequence[Node], outputs: Sequence[Any], results: Sequence[Node]
@@ -288,7 +361,9 @@ class _Importer:
             weights=self.context.weights,
             inputs=tuple(_spec(n, n.name) for n in inputs),
             outputs=tuple(_spec(n, n.name) for n in results),
-            input_tree=input_tree(spec.in_spec, [n in inputs for n in self.user], self._fixed_inputs()),
+            input_tree=input_tree(
+                spec.in_spec, [n in inputs for n in self.user], self._fixed_inputs()
+            ),
             output_tree=output_tree(spec.out_spec, is_tensor, constant_outputs),
             graph_ops=len(self.live),
             layout_ops=len(moves),
@@ -306,9 +381,11 @@ def _spec(node: Node, name: str) -> TensorSpec:
 
 
 def import_program(program: ExportedProgram) -> Program:
-    """``program`` (see ``export.py``) in the layout dialect; an MLIR context with the dialect must be entered.
+    """``program`` (see ``export.py``) in the layout dialect; an MLIR context with the dialect must
+    be entered.
 
-    Raises UnsupportedError with a table of every op it cannot take, UserError for what no op could mend.
+    Raises UnsupportedError with a table of every op it cannot take, UserError for what no op could
+    mend.
     """
     families.register_all()
     return _Importer(program).run()

@@ -1,4 +1,6 @@
-"""Where a model comes from on the command line: a ``.pt2`` file, a Python callable, or the benchmark suite."""
+"""Where a model comes from on the command line: a ``.pt2`` file, a Python callable, or the
+benchmark suite.
+"""
 
 import importlib
 import sys
@@ -16,8 +18,9 @@ Source = tuple[torch.nn.Module | torch.export.ExportedProgram, tuple[Any, ...]]
 def load_source(spec: str) -> Source:
     """The model that ``spec`` names, and inputs of the shapes to compile for.
 
-    ``path/model.pt2`` is a saved ExportedProgram with its example inputs; ``package.module:callable`` is called
-    without arguments and returns (module, inputs); ``suite:NAME`` is a model of ``benchmarks/models``. Raises UserError.
+    ``path/model.pt2`` is a saved ExportedProgram with its example inputs;
+    ``package.module:callable`` is called without arguments and returns (module, inputs);
+    ``suite:NAME`` is a model of ``benchmarks/models``. Raises UserError.
     """
     if spec.startswith("suite:"):
         from smartmem.benchmarks.models import suite
@@ -41,10 +44,14 @@ def _saved(path: Path) -> Source:
     except Exception as error:
         raise UserError(f"{path}: torch.export.load cannot read it: {error}") from error
     if program.example_inputs is None:
-        raise UserError(f"{path}: saved without example inputs", hint="Export it again with torch 2.13.")
+        raise UserError(
+            f"{path}: saved without example inputs", hint="Export it again with torch 2.13."
+        )
     args, kwargs = program.example_inputs
     if kwargs:
-        raise UserError(f"{path}: exported with keyword arguments {sorted(kwargs)}; pass them by position")
+        raise UserError(
+            f"{path}: exported with keyword arguments {sorted(kwargs)}; pass them by position"
+        )
     return program, tuple(args)
 
 
@@ -57,7 +64,9 @@ def _attribute(spec: str, module: str, name: str) -> Callable[[], Any]:
     except ModuleNotFoundError as error:
         if error.name is None or not module.startswith(error.name):
             raise
-        raise UserError(f"'{spec}': no module '{error.name}' in the working folder or installed") from error
+        raise UserError(
+            f"'{spec}': no module '{error.name}' in the working folder or installed"
+        ) from error
     if not hasattr(found, name):
         raise UserError(f"'{spec}': module '{module}' has no '{name}'")
     return getattr(found, name)
@@ -66,7 +75,9 @@ def _attribute(spec: str, module: str, name: str) -> Callable[[], Any]:
 def _checked(spec: str, build: Callable[[], Any]) -> Source:
     result = build()
     if not isinstance(result, tuple) or len(result) != 2:
-        raise UserError(f"'{spec}' must return (model, example_inputs), got {type(result).__name__}")
+        raise UserError(
+            f"'{spec}' must return (model, example_inputs), got {type(result).__name__}"
+        )
     model, inputs = result
     if not isinstance(model, (torch.nn.Module, torch.export.ExportedProgram)):
         raise UserError(f"'{spec}' must return a torch.nn.Module first, got {type(model).__name__}")

@@ -1,5 +1,7 @@
 """Import of softmax and of layer and group normalisation."""
 
+import math
+from collections.abc import Sequence
 from typing import Any
 
 from smartmem.dialects.layout import build
@@ -44,10 +46,21 @@ def layer_norm(
 
 @imports("native_layer_norm.default")
 def native_layer_norm(
-    ctx: Any, input: Value, normalized_shape: list[int], weight: Value | None, bias: Value | None, eps: float
+    ctx: Any,
+    input: Value,
+    normalized_shape: list[int],
+    weight: Value | None,
+    bias: Value | None,
+    eps: float,
 ) -> tuple[Value, None, None]:
     """The same; its statistics are not produced."""
     return build.layer_norm(input, len(normalized_shape), eps, weight, bias), None, None
+
+
+def _affine(value: Value, weight: Value | None, bias: Value | None, shape: Sequence[int]) -> Value:
+    if weight is not None:
+        value = build.elementwise("mul", value, build.reshape(weight, shape))
+    return value if bias is None else build.elementwise("add", value, build.reshape(bias, shape))
 
 
 @imports("group_norm.default")
@@ -60,17 +73,33 @@ def group_norm(
     eps: float,
     cudnn_enabled: bool,
 ) -> Value:
-    """Normalisation of each group of channels: a layer norm over [N, groups, everything else], then the affine part."""
+    """Normalisation of each group of channels: a layer norm over [N, groups, everything else], then
+    the affine part.
+    """
     own = build.shape(input)
     batch, channels = own[0], own[1]
-    size = 1
-    for s in own[1:]:
-        size *= s
-    grouped = build.reshape(input, (batch, num_groups, size // num_groups))
+    grouped = build.reshape(input, (batch, num_groups, math.prod(own[1:]) // num_groups))
     result = build.reshape(build.layer_norm(grouped, 1, eps, None, None), own)
-    per_channel = (channels, *[1] * (len(own) - 2))
-    if weight is not None:
-        result = build.elementwise("mul", result, build.reshape(weight, per_channel))
-    if bias is not None:
-        result = build.elementwise("add", result, build.reshape(bias, per_channel))
-    return result
+    return _affine(result, weight, bias, (channels, *[1] * (len(own) - 2)))
+
+
+@imports("_native_batch_norm_legit.no_stats")
+def instance_norm(
+    ctx: Any,
+    input: Value,
+    weight: Value | None,
+    bias: Value | None,
+    training: bool,
+    momentum: float,
+    eps: float,
+) -> tuple[Value, None, None]:
+    """Normalisation of each channel by its own statistics, as instance norm asks for: a layer norm
+    over the rest.
+    """
+    own = build.shape(input)
+    order = [1, 0, *range(2, len(own))]
+    channels_first = build.permute(input, order)
+    rows = build.reshape(channels_first, (own[1], math.prod(own) // own[1]))
+    normal = build.reshape(build.layer_norm(rows, 1, eps, None, None), build.shape(channels_first))
+    per_channel = (own[1], *[1] * (len(own) - 2))
+    return _affine(build.permute(normal, order), weight, bias, per_channel), None, None

@@ -1,5 +1,8 @@
-"""Import of pooling: max and average windows, and adaptive average pooling where it is a plain pooling."""
+"""Import of pooling: max and average windows, and adaptive average pooling where it is a plain
+pooling.
+"""
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,8 +14,8 @@ Value = Any
 
 
 def _ceil_extra(size: int, kernel: int, stride: int, dilation: int, pad: int) -> int:
-    """Extra padding at the end with which floor mode gives what ceil mode does: PyTorch drops a last window that
-    would start in the padding."""
+    """Extra padding at the end with which floor mode gives what ceil mode does: PyTorch drops a
+    last window that would start in the padding."""
     span = size + 2 * pad - dilation * (kernel - 1) - 1
     out = -(-span // stride) + 1
     if (out - 1) * stride >= size + pad:
@@ -20,9 +23,17 @@ def _ceil_extra(size: int, kernel: int, stride: int, dilation: int, pad: int) ->
     return max(0, (out - 1) * stride + dilation * (kernel - 1) + 1 - (size + 2 * pad))
 
 
+def _spatial(ctx: Any) -> int:
+    """Number of spatial dims, which the op's name tells: a kernel may be given as one number for
+    all.
+    """
+    return int(re.findall(r"pool(\d)d", str(ctx.node.target))[0])
+
+
 def _pool(
     x: Value,
     kind: str,
+    spatial: int,
     kernel: Sequence[int],
     stride: Sequence[int],
     padding: Sequence[int],
@@ -30,7 +41,6 @@ def _pool(
     ceil_mode: bool,
     count_include_pad: bool,
 ) -> Value:
-    spatial = len(build.shape(x)) - (2 if len(build.shape(x)) > len(kernel) + 1 else 1)
     lead = len(build.shape(x)) - spatial
     kernel, padding, dilation = (spread(v, spatial) for v in (kernel, padding, dilation))
     strides = spread(stride or kernel, spatial)
@@ -39,9 +49,15 @@ def _pool(
     if ceil_mode:
         windows = zip(sizes, kernel, strides, dilation, padding, strict=True)
         extra = [_ceil_extra(*window) for window in windows]
-    if any(extra) and kind == "avg" and count_include_pad:
-        raise Refusal("average pooling in ceil mode that counts padding", "set count_include_pad=False")
     batched = x if lead == 2 else build.reshape(x, (1, *build.shape(x)))
+    if any(extra) and kind == "avg" and count_include_pad:
+        # The padding counts, what ceil mode adds to it does not.
+        border = (0, 0, *padding)
+        batched, padding, count_include_pad = (
+            build.pad(batched, border, border, 0.0),
+            [0] * spatial,
+            False,
+        )
     result = build.pool(
         batched,
         kind,
@@ -66,7 +82,15 @@ def max_pool(
     ceil_mode: bool,
 ) -> Value:
     """Largest element of each window."""
-    return _pool(self, "max", kernel_size, stride, padding, dilation, ceil_mode, True)
+    return _pool(
+        self, "max", _spatial(ctx), kernel_size, stride, padding, dilation, ceil_mode, True
+    )
+
+
+@imports("max_pool2d_with_indices.default", "max_pool3d_with_indices.default")
+def max_pool_with_indices(ctx: Any, **arguments: Any) -> tuple[Value, None]:
+    """The same; the indices are not produced."""
+    return max_pool(ctx, **arguments), None
 
 
 @imports("avg_pool1d.default", "avg_pool2d.default", "avg_pool3d.default")
@@ -80,13 +104,20 @@ def avg_pool(
     count_include_pad: bool,
     divisor_override: int | None = None,
 ) -> Value:
-    """Mean of each window."""
-    if divisor_override is not None:
-        raise Refusal("average pooling with divisor_override is not supported")
-    return _pool(self, "avg", kernel_size, stride, padding, [1], ceil_mode, count_include_pad)
+    """Mean of each window, or its sum over ``divisor_override``."""
+    spatial = _spatial(ctx)
+    if divisor_override is None:
+        return _pool(
+            self, "avg", spatial, kernel_size, stride, padding, [1], ceil_mode, count_include_pad
+        )
+    raise Refusal(
+        "average pooling with divisor_override is not supported", "scale a plain mean instead"
+    )
 
 
-@imports("adaptive_avg_pool1d.default", "adaptive_avg_pool2d.default", "adaptive_avg_pool3d.default")
+@imports(
+    "adaptive_avg_pool1d.default", "adaptive_avg_pool2d.default", "adaptive_avg_pool3d.default"
+)
 def adaptive_avg_pool(ctx: Any, self: Value, output_size: list[int]) -> Value:
     """A mean over all where the output is 1, a plain pooling where it divides the input."""
     spatial = len(output_size)
@@ -101,4 +132,4 @@ def adaptive_avg_pool(ctx: Any, self: Value, output_size: list[int]) -> Value:
             "choose an input size that the output size divides",
         )
     kernel = [s // o for s, o in zip(sizes, output_size, strict=True)]
-    return _pool(self, "avg", kernel, kernel, [0], [1], False, True)
+    return _pool(self, "avg", spatial, kernel, kernel, [0], [1], False, True)

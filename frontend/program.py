@@ -1,4 +1,6 @@
-"""What the frontend hands to the passes: a module in the layout dialect, its weights, and its calling convention."""
+"""What the frontend hands to the passes: a module in the layout dialect, its weights, and its
+calling convention.
+"""
 
 from dataclasses import dataclass
 from typing import Any
@@ -13,8 +15,9 @@ from smartmem.runtime.bundle import TensorSpec
 class Program:
     """``module`` defines ``@main``; ``weights`` holds row-major arrays by archive key.
 
-    ``input_tree`` and ``output_tree`` say how the flat tensors nest in the user's call (see ``runtime/bundle.py``).
-    ``graph_ops`` and ``layout_ops`` count the graph's nodes that depend on an input.
+    ``input_tree`` and ``output_tree`` say how the flat tensors nest in the user's call (see
+    ``runtime/bundle.py``). ``graph_ops`` and ``layout_ops`` count the graph's nodes that depend on
+    an input.
     """
 
     module: Any

@@ -1,8 +1,10 @@
-"""Import of reductions: sum, mean, max, min, prod, any, all, variance."""
+"""Import of reductions: sum, mean, max, min, prod, any, all, norm, variance."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
+from smartmem.dialects._mlir import ir
 from smartmem.dialects.layout import build
 from smartmem.frontend.registry import imports
 
@@ -28,7 +30,9 @@ def _reduce(value: Value, kind: str, dims: Sequence[int], keepdim: bool) -> Valu
 
 def _register(kind: str, *names: str) -> None:
     @imports(*names)
-    def reduction(ctx: Any, self: Value, dim: Any = None, keepdim: bool = False, dtype: Any = None) -> Value:
+    def reduction(
+        ctx: Any, self: Value, dim: Any = None, keepdim: bool = False, dtype: Any = None
+    ) -> Value:
         return _reduce(build.cast(self, ctx.element()), kind, _dims(self, dim), keepdim)
 
 
@@ -41,27 +45,58 @@ _register("any", "any.default", "any.dim", "any.dims")
 _register("all", "all.default", "all.dim", "all.dims")
 
 
-def _variance(self: Value, dim: Any, correction: float | None, keepdim: bool) -> tuple[Value, Value]:
+@imports("linalg_vector_norm.default")
+def vector_norm(ctx: Any, self: Value, ord: float, dim: Any, keepdim: bool, dtype: Any) -> Value:
+    """(sum |x|^ord)^(1/ord), its limits at infinity, and the count of what is not zero for 0;
+    summed in f32.
+    """
+    element, dims = ir.F32Type.get(), _dims(self, dim)
+    size = build.elementwise("abs", build.cast(self, element))
+    if ord in (math.inf, -math.inf):
+        result = _reduce(size, "max" if ord > 0 else "min", dims, keepdim)
+    elif ord == 0:
+        nonzero = build.elementwise("ne", size, build.splat(0, element))
+        result = _reduce(build.cast(nonzero, element), "sum", dims, keepdim)
+    elif ord == 1:
+        result = _reduce(size, "sum", dims, keepdim)
+    elif ord == 2:
+        total = _reduce(build.elementwise("mul", size, size), "sum", dims, keepdim)
+        result = build.elementwise("sqrt", total)
+    else:
+        powers = build.elementwise("pow", size, build.splat(ord, element))
+        total = _reduce(powers, "sum", dims, keepdim)
+        result = build.elementwise("pow", total, build.splat(1 / ord, element))
+    return build.cast(result, ctx.element())
+
+
+def _variance(
+    ctx: Any, self: Value, dim: Any, correction: float | None, keepdim: bool
+) -> tuple[Value, Value]:
+    """In f32 throughout: squares of 16-bit floats and their sums leave the range."""
     dims = _dims(self, dim)
     count = 1
     for d in dims:
         count *= build.shape(self)[d]
+    self = build.cast(self, ir.F32Type.get())
     mean = _reduce(self, "mean", dims, True)
     centred = build.elementwise("sub", self, mean)
     total = _reduce(build.elementwise("mul", centred, centred), "sum", dims, keepdim)
     freedom = max(count - (1 if correction is None else correction), 0)
     divisor = build.splat(freedom, build.element_type(self))
     variance = build.elementwise("div", total, divisor)
-    return variance, mean if keepdim else build.reshape(mean, build.shape(variance))
+    mean = build.reshape(mean, build.shape(variance))
+    return build.cast(variance, ctx.element()), build.cast(mean, ctx.element())
 
 
 @imports("var.correction")
 def var(ctx: Any, self: Value, dim: Any, correction: float | None, keepdim: bool) -> Value:
     """Variance in two passes."""
-    return _variance(self, dim, correction, keepdim)[0]
+    return _variance(ctx, self, dim, correction, keepdim)[0]
 
 
 @imports("var_mean.correction")
-def var_mean(ctx: Any, self: Value, dim: Any, correction: float | None, keepdim: bool) -> tuple[Value, Value]:
+def var_mean(
+    ctx: Any, self: Value, dim: Any, correction: float | None, keepdim: bool
+) -> tuple[Value, Value]:
     """Variance and mean."""
-    return _variance(self, dim, correction, keepdim)
+    return _variance(ctx, self, dim, correction, keepdim)

@@ -10,7 +10,9 @@ Handler = Callable[..., Any]
 class Refusal(Exception):
     """Raised by a handler for a variant it does not take: the reason, and what the user can do."""
 
-    def __init__(self, reason: str, remedy: str = "rewrite this call, or run it outside the compiled model") -> None:
+    def __init__(
+        self, reason: str, remedy: str = "rewrite this call, or run it outside the compiled model"
+    ) -> None:
         super().__init__(reason)
         self.reason = reason
         self.remedy = remedy
@@ -18,7 +20,9 @@ class Refusal(Exception):
 
 @dataclass(frozen=True)
 class Import:
-    """``handler`` builds the op; ``moves_only`` marks ops whose every output element is an input element."""
+    """``handler`` builds the op; ``moves_only`` marks ops whose every output element is an input
+    element.
+    """
 
     handler: Handler
     moves_only: bool
@@ -30,8 +34,9 @@ HANDLERS: dict[str, Import] = {}
 def imports(*names: str, moves_only: bool = False) -> Callable[[Handler], Handler]:
     """Register the decorated function for the ATen ops ``names`` (``relu.default``).
 
-    It is called as ``handler(ctx, **arguments)`` with the schema's argument names and all defaults filled in; tensors
-    are MLIR values. It returns a value, or a tuple of values for an op with several results.
+    It is called as ``handler(ctx, **arguments)`` with the schema's argument names and all defaults
+    filled in; tensors are MLIR values. It returns a value, or a tuple of values for an op with
+    several results.
     """
 
     def register(handler: Handler) -> Handler:

@@ -1,4 +1,6 @@
-"""Where a graph node comes from in the user's Python: module path, file and line, as an MLIR location."""
+"""Where a graph node comes from in the user's Python: module path, file and line, as an MLIR
+location.
+"""
 
 import re
 import sys
@@ -14,7 +16,9 @@ _LIBRARY = ("/torch/", "/smartmem/")
 
 @dataclass(frozen=True)
 class Source:
-    """``module`` is the dotted path in the model, ``file`` relative to the import path, ``line`` from 1 (0: unknown)."""
+    """``module`` is the dotted path in the model, ``file`` relative to the import path, ``line``
+    from 1 (0: unknown).
+    """
 
     module: str
     file: str
@@ -28,6 +32,7 @@ class Source:
 def source_of(node: Any) -> Source:
     """The innermost frame outside PyTorch that made ``node``, and its module."""
     frames = list(_FRAME.finditer(node.meta.get("stack_trace") or ""))
+    frames = [f for f in frames if not f["file"].startswith("<")]
     own = [f for f in frames if not any(part in f["file"] for part in _LIBRARY)]
     frame = (own or frames or [None])[-1]
     stack = node.meta.get("nn_module_stack") or {}
@@ -38,7 +43,9 @@ def source_of(node: Any) -> Source:
 
 
 def _relative(file: str) -> str:
-    """``file`` without its longest prefix on the import path, so that artefacts do not depend on the machine."""
+    """``file`` without its longest prefix on the import path, so that artefacts do not depend on
+    the machine.
+    """
     path = PurePath(file)
     for root in sorted(filter(None, sys.path), key=len, reverse=True):
         if path.is_relative_to(root):

@@ -1,4 +1,6 @@
-"""Import of ops that only move elements: views as index maps, pad, concatenate, and look-ups by index."""
+"""Import of ops that only move elements: views as index maps, pad, concatenate, and look-ups by
+index.
+"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -26,7 +28,9 @@ Value = Any
     moves_only=True,
 )
 def reshape(ctx: Any, self: Value, **_: Any) -> Value:
-    """The same elements in row-major order under another shape, which PyTorch has already worked out."""
+    """The same elements in row-major order under another shape, which PyTorch has already worked
+    out.
+    """
     return build.reshape(self, ctx.result.shape)
 
 
@@ -135,25 +139,23 @@ def pixel_unshuffle(ctx: Any, self: Value, downscale_factor: int) -> Value:
     return build.reshape(mixed, ctx.result.shape)
 
 
-@imports("pad.default", "constant_pad_nd.default", moves_only=True)
-def pad(ctx: Any, self: Value, pad: Sequence[int], mode: str = "constant", value: float | None = 0.0) -> Value:
+@imports("constant_pad_nd.default", moves_only=True)
+def pad(ctx: Any, self: Value, pad: Sequence[int], value: float) -> Value:
     """A border of a constant; negative amounts crop."""
-    if mode != "constant" and any(pad):
-        raise Refusal(f"padding mode '{mode}' is not supported", "pad with a constant")
     own = build.shape(self)
     low, high = [0] * len(own), [0] * len(own)
     for i in range(len(pad) // 2):
         low[-1 - i], high[-1 - i] = pad[2 * i], pad[2 * i + 1]
     sizes = [s + min(a, 0) + min(b, 0) for s, a, b in zip(own, low, high, strict=True)]
     cropped = build.slice_(self, [max(-a, 0) for a in low], sizes, [1] * len(own))
-    return build.pad(cropped, [max(a, 0) for a in low], [max(b, 0) for b in high], value or 0.0)
+    return build.pad(cropped, [max(a, 0) for a in low], [max(b, 0) for b in high], value)
 
 
 @imports("cat.default", moves_only=True)
 def cat(ctx: Any, tensors: Sequence[Value], dim: int) -> Value:
-    """Tensors joined along an axis; PyTorch's legacy empty vectors are left out."""
+    """Tensors joined along an axis; those without elements are left out."""
     rank = len(ctx.result.shape)
-    kept = [t for t in tensors if build.shape(t) != (0,) or rank == 1]
+    kept = [t for t in tensors if 0 not in build.shape(t)]
     return build.concat([build.cast(t, ctx.element()) for t in kept], dim % rank)
 
 
@@ -165,8 +167,8 @@ def embedding(ctx: Any, weight: Value, indices: Value, **_: Any) -> Value:
 
 @imports("index_select.default", moves_only=True)
 def index_select(ctx: Any, self: Value, dim: int, index: Value) -> Value:
-    """Positions of an axis, by a list."""
-    return build.gather(self, _wrapped(index, build.shape(self)[dim]), dim % len(build.shape(self)))
+    """Positions of an axis, by a list; unlike in indexing, none counts from the end."""
+    return build.gather(self, index, dim % max(len(build.shape(self)), 1))
 
 
 def _wrapped(index: Value, size: int) -> Value:
@@ -184,13 +186,17 @@ def _static_positions(ctx: Any, count: int) -> list[torch.Tensor] | None:
     return [k for k in known if k is not None] if all(k is not None for k in known) else None
 
 
-@imports("index.Tensor", moves_only=True)
+@imports("index.Tensor", "_unsafe_index.Tensor", moves_only=True)
 def index(ctx: Any, self: Value, indices: Sequence[Value | None]) -> Value:
-    """Advanced indexing: the indexed axes are brought together, flattened, and looked up by one linear position."""
+    """Advanced indexing: the indexed axes are brought together, flattened, and looked up by one
+    linear position.
+    """
     own = build.shape(self)
     axes = [i for i, index in enumerate(indices) if index is not None]
     if any(build.element_type(indices[a]) == ir.IntegerType.get_signless(1) for a in axes):
-        raise Refusal("indexing by a boolean mask gives a shape known only at run time", "use torch.where")
+        raise Refusal(
+            "indexing by a boolean mask gives a shape known only at run time", "use torch.where"
+        )
     rest = [i for i in range(len(own)) if i not in axes]
     adjacent = axes == list(range(axes[0], axes[-1] + 1))
     at = axes[0] if adjacent else 0
@@ -198,7 +204,9 @@ def index(ctx: Any, self: Value, indices: Sequence[Value | None]) -> Value:
     sizes = [own[a] for a in axes]
     count = int(np.prod(sizes))
     ordered = build.permute(self, order)
-    flat = build.reshape(ordered, (*[own[i] for i in rest[:at]], count, *[own[i] for i in rest[at:]]))
+    flat = build.reshape(
+        ordered, (*[own[i] for i in rest[:at]], count, *[own[i] for i in rest[at:]])
+    )
     static = _static_positions(ctx, count)
     if static is None:
         return build.gather(flat, _linear([indices[a] for a in axes], sizes), at)
@@ -229,7 +237,9 @@ def _linear_static(indices: Sequence[torch.Tensor], sizes: Sequence[int]) -> tor
 
 
 def _as_run(positions: torch.Tensor) -> tuple[int, int] | None:
-    """(start, step) where the positions are an arithmetic sequence with a positive step: then no look-up is needed."""
+    """(start, step) where the positions are an arithmetic sequence with a positive step: then no
+    look-up is needed.
+    """
     flat = positions.flatten()
     if flat.numel() == 0:
         return None

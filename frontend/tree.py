@@ -1,8 +1,10 @@
-"""PyTorch's pytree specs as JSON trees, so that the runtime can rebuild nested arguments and results without torch.
+"""PyTorch's pytree specs as JSON trees, so that the runtime can rebuild nested arguments and
+results without torch.
 
-A leaf is ``{"kind": "tensor", "index": i}`` (the i-th flat tensor) or ``{"kind": "constant", "value": v}``; a branch is
-``{"kind": "tuple" | "list", "items": [...]}`` or ``{"kind": "dict", "keys": [...], "items": [...]}``. Model outputs of
-libraries (dataclass-like mappings) are dicts by their field names.
+A leaf is ``{"kind": "tensor", "index": i}`` (the i-th flat tensor) or ``{"kind": "constant",
+"value": v}``; a branch is ``{"kind": "tuple" | "list", "items": [...]}`` or ``{"kind": "dict",
+"keys": [...], "items": [...]}``. Model outputs of libraries (dataclass-like mappings) are dicts by
+their field names.
 """
 
 from collections.abc import Iterator, Sequence
@@ -53,5 +55,7 @@ def output_tree(spec: Any, is_tensor: Sequence[bool], constants: Sequence[Any]) 
 
 
 def input_tree(spec: Any, is_tensor: Sequence[bool], constants: Sequence[Any]) -> Tree:
-    """How the model is called: a pair of positional arguments and keyword arguments, over its flat inputs."""
+    """How the model is called: a pair of positional arguments and keyword arguments, over its flat
+    inputs.
+    """
     return _branch(spec, _leaves(is_tensor, constants))

@@ -1,6 +1,7 @@
 """Element types at the border between torch, MLIR and the artefact.
 
-int64 is narrowed to int32: indices fit, mobile GPUs often lack 64-bit integers, and the session checks the range.
+int64 is narrowed to int32: indices fit, mobile GPUs often lack 64-bit integers, and the session
+checks the range.
 """
 
 from typing import Any
@@ -24,7 +25,10 @@ _STORED: dict[torch.dtype, str] = {
 
 
 def stored_dtype(dtype: torch.dtype) -> str:
-    """NumPy's name of the type ``dtype`` has inside the artefact. Raises Refusal for a type without one."""
+    """NumPy's name of the type ``dtype`` has inside the artefact.
+
+    Raises Refusal for a type without one.
+    """
     if dtype not in _STORED:
         raise Refusal(
             f"element type {str(dtype).removeprefix('torch.')} is not supported",
@@ -46,14 +50,22 @@ def element(dtype: torch.dtype) -> Any:
 
 
 def to_numpy(value: torch.Tensor) -> Any:
-    """``value`` as a contiguous array of its stored type. Raises Refusal where an int64 does not fit int32."""
+    """``value`` as a contiguous array of its stored type.
+
+    Raises Refusal where an int64 does not fit int32.
+    """
     name = stored_dtype(value.dtype)
     value = value.detach().cpu().contiguous()
     if value.dtype == torch.int64:
         limits = torch.iinfo(torch.int32)
-        if value.numel() and not (limits.min <= int(value.min()) and int(value.max()) <= limits.max):
-            raise Refusal("an int64 constant does not fit 32 bits", "keep indices and counts below 2**31")
+        if value.numel() and not (
+            limits.min <= int(value.min()) and int(value.max()) <= limits.max
+        ):
+            raise Refusal(
+                "an int64 constant does not fit 32 bits", "keep indices and counts below 2**31"
+            )
         value = value.to(torch.int32)
     if name == "bfloat16":
         return value.view(torch.int16).numpy().view(ml_dtypes.bfloat16)
-    return np.ascontiguousarray(value.numpy())
+    # Not ascontiguousarray, which makes one dimension out of none.
+    return np.asarray(value.numpy(), order="C")

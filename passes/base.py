@@ -9,7 +9,9 @@ from smartmem.dialects._mlir import ir
 
 @dataclass(frozen=True)
 class PassReport:
-    """``gains`` are counts with their units in the names (``views_before``, ``relayout_bytes_after``)."""
+    """``gains`` are counts with their units in the names (``views_before``,
+    ``relayout_bytes_after``).
+    """
 
     name: str
     gains: Mapping[str, int] = field(default_factory=dict)

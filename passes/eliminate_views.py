@@ -1,10 +1,12 @@
 """Chains of views become one view, and views that change nothing disappear.
 
-    %0 = layout.view %x {(d0, d1) -> (d1, d0)}                layout.view chain of a transpose and its inverse
-    %1 = layout.view %0 {(d0, d1) -> (d1, d0)}         ==>    uses of %1 read %x
+    %0 = layout.view %x {(d0, d1) -> (d1, d0)}
+    %1 = layout.view %0 {(d0, d1) -> (d1, d0)}    ==>    uses of %1 read %x
 
-A composed map is kept only where it is still a few reshapes, slices and one transpose (``algebra.factor``): two cheap
-copies are better than one gather. On entry and exit: valid layout dialect; the reprs of results do not change.
+Two views that are each a few reshapes, slices and one transpose (``algebra.factor``) stay apart
+where their composition would be a gather: two cheap copies are better. A view that is a gather
+already (a roll) takes in its neighbours at no cost. On entry and exit: valid layout dialect; the
+reprs of results do not change.
 """
 
 from dataclasses import dataclass
@@ -32,11 +34,16 @@ def _producer_view(value: Any) -> Any | None:
     return view if isinstance(view, ViewOp) else None
 
 
+def _is_gather(index_map: IndexMap) -> bool:
+    return algebra.factor(index_map) is None
+
+
 def _compose_into(view: Any) -> None:
     """Let ``view`` read its producer's input for as long as the composed map stays cheap."""
     while (producer := _producer_view(view.operands[0])) is not None:
-        composed = algebra.compose(index_map_of(view), index_map_of(producer))
-        if algebra.factor(composed) is None:
+        outer, inner = index_map_of(view), index_map_of(producer)
+        composed = algebra.compose(outer, inner)
+        if _is_gather(composed) and not (_is_gather(outer) or _is_gather(inner)):
             return
         view.operation.operands[0] = producer.operands[0]
         view.operation.attributes["index_map"] = ir.AffineMapAttr.get(to_affine_map(composed))

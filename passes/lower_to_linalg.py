@@ -1,45 +1,48 @@
 """The layout dialect becomes linalg on plain tensors, op by op, through the rules in ``lower/``.
 
-    %w = layout.weight {key = "fc"} : tensor<8x4xf32>           util.global @fc = #flow.parameter.named<"model"::"fc">
-    %y = layout.contract %x, %w                          ==>    %w = util.global.load @fc
-                                                                %y = linalg.generic ... ins(%x, %w)
+                                        util.global @w0 = #flow.parameter.named<"model"::"fc">
+    %w = layout.weight {key = "fc"}     %w = util.global.load @w0
+    %y = layout.contract %x, %w   ==>   %y = linalg.generic ... ins(%x, %w)
 
-On entry: valid layout dialect, packed and padded layouts already gone. On exit: no layout op and no encoding is left
-(``verify_lowered``). Weights are globals filled from the parameter archive, under the names of ``weights.py``.
+On entry: valid layout dialect, packed and padded layouts already gone. On exit: no layout op and no
+encoding is left (``verify_lowered``). Weights are globals filled from the parameter archive, under
+the names of ``weights.py``.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, get_args
 
 from smartmem.dialects._mlir import ir
 from smartmem.dialects.layout.build import tensor_of
 from smartmem.dialects.layout.ops import element_type
 from smartmem.dialects.layout.weights import SCOPE, entry_of
-from smartmem.errors import CompileError
+from smartmem.errors import CompileError, UserError
 from smartmem.passes.base import PassReport, block_ops, functions
 from smartmem.passes.lower import families
 from smartmem.passes.lower.builder import DeviceKind, Lowering
 from smartmem.passes.lower.registry import RULES
 
 
-class _ModuleLowering(Lowering):
-    """Lowering that declares one global per archive entry, at the top of the module."""
+class _Globals:
+    """One global per archive entry, at the top of the module."""
 
-    def __init__(self, device: DeviceKind, module: Any) -> None:
-        super().__init__(device)
+    def __init__(self, module: Any) -> None:
         self._module = module
         self._symbols: dict[str, str] = {}
 
-    def parameter(self, op: Any) -> str:
-        """Symbol of the global for a ``layout.weight``."""
+    def symbol(self, op: Any, sizes: Sequence[int]) -> str:
+        """Symbol of the global of physical shape ``sizes`` for a ``layout.weight``, declared when
+        first asked for.
+        """
         entry = entry_of(op)
         if entry not in self._symbols:
             self._symbols[entry] = f"weight_{len(self._symbols)}"
-            self._declare(self._symbols[entry], entry, op)
+            self._declare(self._symbols[entry], entry, op, sizes)
         return self._symbols[entry]
 
-    def _declare(self, symbol: str, entry: str, op: Any) -> None:
-        held = tensor_of(self.physical_shape(op.result), element_type(op.result))
+    def _declare(self, symbol: str, entry: str, op: Any, sizes: Sequence[int]) -> None:
+        held = tensor_of(sizes, element_type(op.result))
         quoted = entry.replace("\\", "\\\\").replace('"', '\\"')
         with ir.InsertionPoint.at_block_begin(self._module.body), op.location:
             ir.Operation.create(
@@ -55,6 +58,21 @@ class _ModuleLowering(Lowering):
             )
 
 
+class _FunctionLowering(Lowering):
+    """Lowering of one function.
+
+    Not of several: erased values leave addresses that later ones get anew.
+    """
+
+    def __init__(self, device: DeviceKind, held: _Globals) -> None:
+        super().__init__(device)
+        self._globals = held
+
+    def parameter(self, op: Any) -> str:
+        """Symbol of the global for a ``layout.weight``."""
+        return self._globals.symbol(op, self.physical_shape(op.result))
+
+
 def _lower(lowering: Lowering, op: Any) -> None:
     rule = RULES.get(op.operation.name)
     if rule is None:
@@ -63,7 +81,9 @@ def _lower(lowering: Lowering, op: Any) -> None:
         try:
             physical = rule(lowering, op)
         except ValueError as error:
-            raise CompileError(f"cannot lower {op.operation.name} at {op.location}: {error}") from error
+            raise CompileError(
+                f"cannot lower {op.operation.name} at {op.location}: {error}"
+            ) from error
     lowering.bind(op.operation.results[0], physical)
 
 
@@ -74,13 +94,21 @@ class LowerToLinalgPass:
     device: DeviceKind = "vulkan"
     name: ClassVar[str] = "smartmem-lower-to-linalg"
 
+    def __post_init__(self) -> None:
+        if self.device not in get_args(DeviceKind):
+            known = ", ".join(get_args(DeviceKind))
+            raise UserError(f"{self.name}: device '{self.device}' is not one of {known}")
+
     def run(self, module: Any) -> PassReport:
         """Rules run in program order; the layout ops go once all of them are lowered."""
         families.register_all()
-        lowering = _ModuleLowering(self.device, module)
+        held = _Globals(module)
         count = 0
         for function in functions(module):
-            layout_ops = [op for op in block_ops(function) if op.operation.name.startswith("layout.")]
+            lowering = _FunctionLowering(self.device, held)
+            layout_ops = [
+                op for op in block_ops(function) if op.operation.name.startswith("layout.")
+            ]
             for op in layout_ops:
                 _lower(lowering, op)
             for op in block_ops(function):

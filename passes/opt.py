@@ -1,28 +1,29 @@
-"""``smartmem-opt``: parse a module, verify it, run named passes, print it. The lit tests drive passes through it.
+"""``smartmem-opt``: parse a module, verify it, run named passes, print it. The lit tests drive
+passes through it.
 
-    smartmem-opt in.mlir --pass-pipeline='smartmem-eliminate-views,cse,smartmem-lower-to-linalg{device=cpu}'
+    smartmem-opt in.mlir --pass-pipeline='cse,smartmem-lower-to-linalg{device=cpu}'
 
 Names starting with ``smartmem-`` are ours; others are upstream MLIR passes.
 """
 
 import argparse
-import difflib
+import dataclasses
 import re
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from smartmem.dialects import layout
 from smartmem.dialects._mlir import ir, passmanager
 from smartmem.errors import SmartmemError, UserError
 from smartmem.passes.registry import PASSES
+from smartmem.spelling import did_you_mean
 
 _STEP = re.compile(r"(?P<name>[\w.-]+(?:\(.*\))?)(?:\{(?P<options>[^}]*)\})?$", re.DOTALL)
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Step:
     """One pass of a pipeline, with its options."""
 
@@ -31,7 +32,10 @@ class Step:
 
 
 def parse_pipeline(text: str) -> list[Step]:
-    """Steps of ``a,b{x=1},c(d,e)``; an outer ``builtin.module(...)`` is optional. Raises UserError."""
+    """Steps of ``a,b{x=1},c(d,e)``; an outer ``builtin.module(...)`` is optional.
+
+    Raises UserError.
+    """
     text = text.strip()
     if text.startswith("builtin.module(") and text.endswith(")"):
         text = text.removeprefix("builtin.module(").removesuffix(")")
@@ -42,7 +46,9 @@ def parse_pipeline(text: str) -> list[Step]:
             raise UserError(f"cannot read pass '{part}' of the pipeline")
         pairs = (match["options"] or "").replace(",", " ").split()
         if any("=" not in pair for pair in pairs):
-            raise UserError(f"options of {match['name']} are written name=value, got '{match['options']}'")
+            raise UserError(
+                f"options of {match['name']} are written name=value, got '{match['options']}'"
+            )
         steps.append(Step(match["name"], dict(pair.split("=", 1) for pair in pairs)))
     return steps
 
@@ -63,26 +69,48 @@ def _split(text: str) -> list[str]:
 def run_step(step: Step, module: Any) -> None:
     """Run one pass on ``module``. Raises UserError for an unknown name or option."""
     if not step.name.startswith("smartmem-"):
-        options = "{" + " ".join(f"{k}={v}" for k, v in step.options.items()) + "}" if step.options else ""
+        options = (
+            "{" + " ".join(f"{k}={v}" for k, v in step.options.items()) + "}"
+            if step.options
+            else ""
+        )
         try:
             manager = passmanager.PassManager.parse(f"builtin.module({step.name}{options})")
         except ValueError as error:
-            raise UserError(f"unknown pass '{step.name}'{_nearest(step.name)}") from error
+            if "registered pass" in str(error):
+                raise UserError(f"unknown pass '{step.name}'{_nearest(step.name)}") from error
+            raise UserError(f"{step.name}: {' '.join(str(error).split())}") from error
         manager.run(module.operation)
         return
     factory = PASSES.get(step.name)
     if factory is None:
         raise UserError(f"unknown pass '{step.name}'{_nearest(step.name)}")
+    known = [field.name for field in dataclasses.fields(cast(Any, factory))]
+    for option in step.options:
+        if option not in known:
+            raise UserError(f"{step.name} has no option '{option}'.{did_you_mean(option, known)}")
+    factory(**step.options).run(module)
+
+
+def _read(path: str) -> str:
     try:
-        instance = factory(**step.options)
-    except TypeError as error:
-        raise UserError(f"{step.name}: {error}") from error
-    instance.run(module)
+        return sys.stdin.read() if path == "-" else Path(path).read_text(encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}") from error
+
+
+def _parts(text: str) -> list[str]:
+    """The modules between lines ``// -----``, each on the lines it has in the file."""
+    parts: list[str] = []
+    line = 0
+    for part in re.split(r"^// -----.*$", text, flags=re.MULTILINE):
+        parts.append("\n" * line + part)
+        line += part.count("\n")
+    return parts
 
 
 def _nearest(name: str) -> str:
-    close = difflib.get_close_matches(name, PASSES, n=1)
-    return f"; did you mean {close[0]}?" if close else f"; ours are {', '.join(PASSES)}"
+    return f".{did_you_mean(name, PASSES)} Ours are {', '.join(PASSES)}"
 
 
 def _process(text: str, steps: Sequence[Step], generic: bool, locations: bool) -> str:
@@ -95,12 +123,18 @@ def _process(text: str, steps: Sequence[Step], generic: bool, locations: bool) -
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="smartmem-opt", description="run passes on layout-dialect IR")
+    parser = argparse.ArgumentParser(
+        prog="smartmem-opt", description="run passes on layout-dialect IR"
+    )
     parser.add_argument("input", nargs="?", default="-", help="file to read, - for standard input")
     parser.add_argument("-o", "--output", default="-", help="file to write, - for standard output")
     parser.add_argument("--pass-pipeline", default="", help="passes to run, separated by commas")
-    parser.add_argument("--split-input-file", action="store_true", help="treat parts between // ----- apart")
-    parser.add_argument("--mlir-print-op-generic", action="store_true", help="print the generic form")
+    parser.add_argument(
+        "--split-input-file", action="store_true", help="treat parts between // ----- apart"
+    )
+    parser.add_argument(
+        "--mlir-print-op-generic", action="store_true", help="print the generic form"
+    )
     parser.add_argument("--mlir-print-debuginfo", action="store_true", help="print locations")
     parser.add_argument("--list-passes", action="store_true", help="print our passes and stop")
     return parser.parse_args(argv)
@@ -112,8 +146,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     if options.list_passes:
         sys.stdout.write("\n".join(PASSES) + "\n")
         return 0
-    text = sys.stdin.read() if options.input == "-" else Path(options.input).read_text(encoding="utf-8")
-    parts = re.split(r"^// -----.*$", text, flags=re.MULTILINE) if options.split_input_file else [text]
+    try:
+        text = _read(options.input)
+    except UserError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    parts = _parts(text) if options.split_input_file else [text]
     status, printed = 0, []
     for part in parts:
         try:

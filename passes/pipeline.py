@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from smartmem.passes.base import Pass, PassReport
+from smartmem.passes.eliminate_concats import EliminateConcatsPass
 from smartmem.passes.eliminate_views import EliminateViewsPass
 from smartmem.passes.lower.builder import DeviceKind
 from smartmem.passes.lower_to_linalg import LowerToLinalgPass
@@ -14,9 +15,15 @@ from smartmem.passes.verify_lowered import VerifyLoweredPass
 def layout_passes() -> list[Pass]:
     """From the imported graph to a layout for every tensor; the same for all devices."""
     return [
-        # First: what is left of a chain of views is one index map, so later passes see real producers and consumers.
+        # First: what is left of a chain of views is one index map, so later passes see real
+        # producers and consumers.
         EliminateViewsPass(),
-        # After elimination: fewer views are left to choose a layout for, and weights' readers are final.
+        # After the first: pieces are single views of one tensor, which is what it looks for.
+        EliminateConcatsPass(),
+        # Again: the views that concatenations have become compose with their neighbours.
+        EliminateViewsPass(),
+        # After elimination: fewer views are left to choose a layout for, and weights' readers are
+        # final.
         SelectLayoutsPass(),
     ]
 

@@ -8,7 +8,9 @@ from smartmem.passes.base import block_ops, functions
 
 
 def tensor_layouts(module: Any) -> list[dict[str, Any]]:
-    """One row per result of a layout op, in program order: op, place in the model, shape, element type, layout."""
+    """One row per result of a layout op, in program order: op, place in the model, shape, element
+    type, layout.
+    """
     rows: list[dict[str, Any]] = []
     for function in functions(module):
         for op in block_ops(function):

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from smartmem.passes.base import Pass
+from smartmem.passes.eliminate_concats import EliminateConcatsPass
 from smartmem.passes.eliminate_views import EliminateViewsPass
 from smartmem.passes.lower_to_linalg import LowerToLinalgPass
 from smartmem.passes.select_layouts import SelectLayoutsPass
@@ -10,5 +11,11 @@ from smartmem.passes.verify_lowered import VerifyLoweredPass
 
 PASSES: dict[str, Callable[..., Pass]] = {
     cls.name: cls
-    for cls in (EliminateViewsPass, SelectLayoutsPass, LowerToLinalgPass, VerifyLoweredPass)
+    for cls in (
+        EliminateViewsPass,
+        EliminateConcatsPass,
+        SelectLayoutsPass,
+        LowerToLinalgPass,
+        VerifyLoweredPass,
+    )
 }

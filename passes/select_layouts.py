@@ -1,21 +1,22 @@
-"""Every tensor gets its layout, once: ops say what they take and give (``rules/layouts.py``), the rest follows.
+"""Every tensor gets its layout, once: ops say what they take and give (``rules/layouts.py``).
 
-    %1 = layout.view %0 (NHWC -> NCHW)                   %1 = layout.view %0 : tensor<1x96x56x56, #layout.repr<[0,2,3,1]>>
-    %2 = layout.conv %1, %w                        ==>   %2 = layout.conv %1, %w : (..., #layout.repr<[2,3,1,0]>) -> ...
-    %3 = layout.elementwise %2, %b                       %3 = layout.elementwise ... : ... #layout.repr<[0,2,3,1]>
+    %1 = layout.view %0 (NHWC -> NCHW)          %1 = layout.view %0 : tensor<.., #repr<[0,2,3,1]>>
+    %2 = layout.conv %1, %w               ==>   %2 = layout.conv %1, %w : (.., #repr<[2,3,1,0]>)
+    %3 = layout.elementwise %2, %b              %3 = layout.elementwise .. : .. #repr<[0,2,3,1]>
 
-A need is met, in this order: by loading a weight in that layout (packed ahead of time, free), by writing a view in it
-(free), by a relayout (a copy, counted). On entry: row-major everywhere. On exit: every result type carries its layout;
-the function's arguments and results stay row-major.
+A need is met, in this order: by writing a view or packing a weight in that layout where all its
+users take it (free), by loading the weight a second time in that layout (bytes in the archive), by
+a relayout (a copy, counted). On entry: row-major everywhere. On exit: every result type carries its
+layout; the function's arguments and results stay row-major.
 """
 
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from smartmem.dialects._mlir import ir
-from smartmem.dialects.layouts import Layout, Repr
 from smartmem.dialects.layout import build, ops
 from smartmem.dialects.layout.attributes import repr_of, with_repr
+from smartmem.dialects.layouts import Layout, Repr
 from smartmem.passes.base import PassReport, block_ops, functions, result_bytes
 from smartmem.passes.rules import layouts
 
@@ -28,8 +29,19 @@ def _set_layout(value: Any, layout: Layout) -> None:
     value.set_type(with_repr(ir.RankedTensorType(value.type), Repr(layout, "buffer")))
 
 
-def _only_user(value: Any) -> bool:
-    return sum(1 for _ in value.uses) == 1
+def _wants(op: Any, value: Any) -> set[Layout]:
+    """The layouts that ``op`` insists on for ``value``."""
+    if op.operation.name == "func.return":
+        return {layouts.row_major(value)}
+    operands = list(op.operation.operands)
+    choice = layouts.choose(op, [_layout(v) for v in operands])
+    needs = zip(operands, choice.operands, strict=True)
+    return {wanted for operand, wanted in needs if operand == value and wanted is not None}
+
+
+def _all_take(value: Any, layout: Layout) -> bool:
+    """Whether every user of ``value`` takes it in ``layout``."""
+    return all(_wants(use.owner.opview, value) <= {layout} for use in value.uses)
 
 
 class _Selection:
@@ -45,8 +57,7 @@ class _Selection:
             return value
         if (value, wanted) in self._copies:
             return self._copies[value, wanted]
-        if layouts.is_free_view(value) and _only_user(value):
-            _set_layout(value, wanted)
+        if self.offer(value, wanted):
             return value
         if layouts.is_weight(value):
             met = self._reloaded(value, wanted)
@@ -55,11 +66,18 @@ class _Selection:
         self._copies[value, wanted] = met
         return met
 
+    def offer(self, value: Any, wanted: Layout) -> bool:
+        """Make ``value`` in the layout ``wanted`` where that is free and suits all its users;
+        whether it was.
+        """
+        free = layouts.is_free_view(value) or layouts.is_weight(value)
+        if not free or not _all_take(value, wanted):
+            return False
+        _set_layout(value, wanted)
+        return True
+
     def _reloaded(self, value: Any, wanted: Layout) -> Any:
         op = value.owner.opview
-        if _only_user(value):
-            _set_layout(value, wanted)
-            return value
         kind = with_repr(ir.RankedTensorType(value.type), Repr(wanted, "buffer"))
         with ir.InsertionPoint(op), op.location:
             return ops.WeightOp(kind, op.attributes["key"], op.attributes["encoding"]).result
@@ -78,6 +96,9 @@ def _select(selection: _Selection, op: Any) -> None:
     for index, wanted in enumerate(choice.operands):
         if wanted is not None:
             op.operation.operands[index] = selection.meet(operands[index], wanted, op)
+    for value, wanted in zip(operands, choice.prefers, strict=False):
+        if wanted is not None:
+            selection.offer(value, wanted)
     _set_layout(op.operation.results[0], choice.result)
 
 

@@ -1,7 +1,7 @@
 """What we compile for: a name the user gives becomes a ``Target`` with IREE's flags.
 
-Known targets are the files in ``targets/``; ``vulkan`` is the device at hand; any other name is taken as one of
-iree-compile's own Vulkan targets and passed on.
+Known targets are the files in ``targets/``; ``vulkan`` is the device at hand; any other name is
+taken as one of iree-compile's own Vulkan targets and passed on.
 """
 
 import tomllib
@@ -15,7 +15,8 @@ from smartmem.passes.lower.builder import DeviceKind
 
 _COMMON_FLAGS = (
     "--iree-input-type=none",
-    # Constants are evaluated by the frontend; a second evaluator would only hide work from the counters.
+    # Constants are evaluated by the frontend; a second evaluator would only hide work from the
+    # counters.
     "--iree-opt-const-eval=false",
     # Same input, same bytes.
     "--iree-vm-bytecode-module-strip-source-map=true",
@@ -64,7 +65,10 @@ def known_targets() -> Mapping[str, Target]:
 
 
 def resolve(name: str) -> Target:
-    """The target called ``name``. Raises UserError for a name that cannot be one, DeviceError for no device at hand."""
+    """The target called ``name``.
+
+    Raises UserError for a name that cannot be one, DeviceError for no device at hand.
+    """
     if name == "vulkan":
         from smartmem.runtime.devices import vulkan_device
 

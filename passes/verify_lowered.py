@@ -14,6 +14,11 @@ from smartmem.errors import CompileError
 from smartmem.passes.base import PassReport
 
 
+def _is_encoded(value: Any) -> bool:
+    kind = value.type
+    return isinstance(kind, ir.RankedTensorType) and kind.encoding is not None
+
+
 @dataclass(frozen=True)
 class VerifyLoweredPass:
     """Fails on any layout op or tensor encoding that is left."""
@@ -25,16 +30,17 @@ class VerifyLoweredPass:
         left: list[str] = []
 
         def visit(op: Any) -> Any:
-            encoded = [
-                str(r.type)
-                for r in op.results
-                if isinstance(r.type, ir.RankedTensorType) and ir.RankedTensorType(r.type).encoding is not None
+            arguments = [
+                a for region in op.regions for block in region.blocks for a in block.arguments
             ]
+            encoded = [str(v.type) for v in (*op.results, *arguments) if _is_encoded(v)]
             if op.name.startswith("layout.") or encoded:
-                left.append(f"{op.name} {' '.join(encoded)} at {op.location}")
+                left.append(f"{' '.join([op.name, *encoded])} at {op.location}")
             return ir.WalkResult.ADVANCE
 
-        module.operation.walk(visit)
+        module.operation.walk(visit, ir.WalkOrder.PRE_ORDER)
         if left:
-            raise CompileError("the layout dialect was not lowered completely:\n  " + "\n  ".join(left))
+            raise CompileError(
+                "the layout dialect was not lowered completely:\n  " + "\n  ".join(left)
+            )
         return PassReport(self.name)

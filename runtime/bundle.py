@@ -3,10 +3,10 @@
     model.smartmem/
       manifest.json           inputs, outputs, targets, hashes, versions
       weights.irpa            all weights, shared by the targets
-      targets/NAME/model.vmfb, plan.json, report.json, timing.json
+      targets/NAME/model.vmfb, plan.json, report.json
 
-The only place that knows this format. Every file but timing.json is a function of the model, the
-targets and the versions: two compiles give the same bytes.
+The only place that knows this format. Every file is a function of the model, the targets and the
+versions: two compiles give the same bytes.
 """
 
 from __future__ import annotations
@@ -138,9 +138,8 @@ class Bundle:
         return _read_json(self.path / "targets" / target / "plan.json")
 
     def report(self, target: str) -> dict[str, Any]:
-        """What compiling `target` measured, the seconds of its phases included."""
-        folder = self.path / "targets" / target
-        return {**_read_json(folder / "report.json"), **_read_json(folder / "timing.json")}
+        """What compiling `target` measured."""
+        return _read_json(self.path / "targets" / target / "report.json")
 
     def check_target(self, target: str) -> None:
         """Compares the compiled file of `target` with its recorded hash; UserError on any doubt."""
@@ -211,18 +210,14 @@ class BundleWriter:
         report: Mapping[str, Any],
         needs: Mapping[str, Any] | None = None,
     ) -> None:
-        """Stores one compiled form; "compile_seconds" goes from the report to timing.json."""
+        """Stores one compiled form; what varies from compile to compile stays out of `report`."""
         if not _TARGET_NAME.fullmatch(name):
             raise UserError(f"{name!r} cannot be the name of a target")
         folder = self.folder / "targets" / name
         folder.mkdir(parents=True)
         (folder / "model.vmfb").write_bytes(vmfb)
-        facts = {key: value for key, value in report.items() if key != "compile_seconds"}
         _write_json(folder / "plan.json", dict(plan))
-        _write_json(folder / "report.json", facts)
-        _write_json(
-            folder / "timing.json", {"compile_seconds": dict(report.get("compile_seconds", {}))}
-        )
+        _write_json(folder / "report.json", dict(report))
         self._targets[name] = TargetEntry(
             name=name,
             kind=kind,

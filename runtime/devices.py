@@ -6,15 +6,15 @@ Software Vulkan is never chosen unless it is asked for.
 
 from __future__ import annotations
 
-import difflib
 import os
 import platform
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from smartmem.errors import DeviceError
 from smartmem.runtime.bundle import Manifest, TargetEntry
+from smartmem.spelling import did_you_mean
 
 DeviceKind = Literal["cpu", "gpu", "software-vulkan"]
 
@@ -109,6 +109,28 @@ def vulkan_device() -> Device:
     return _demand_vulkan(vulkan_devices())[0]
 
 
+def find(wish: str = "auto") -> Device:
+    """The device that `wish` means before there is a bundle: "auto" is a real GPU, else the CPU.
+
+    `wish` is also "cpu", "vulkan", a Vulkan device's name or its IREE device URI. Raises
+    DeviceError where this machine has none such.
+    """
+    if wish == "cpu":
+        return cpu_device()
+    if wish == "vulkan":
+        return vulkan_device()
+    found = vulkan_devices()
+    if wish == "auto":
+        return next((device for device in found if device.kind == "gpu"), cpu_device())
+    for device in found:
+        if wish == device.uri or wish.lower() in device.name.lower():
+            return device
+    known = ["auto", "cpu", "vulkan", *(device.name for device in found)]
+    raise DeviceError(
+        f"unknown device {wish!r}.{did_you_mean(wish, known)}", hint=f"Known: {', '.join(known)}."
+    )
+
+
 def select(manifest: Manifest, wish: str = "auto") -> tuple[Device, TargetEntry]:
     """The device and the target of a bundle that `wish` means.
 
@@ -146,12 +168,6 @@ def fits(entry: TargetEntry, device: Device) -> bool:
         return entry.kind == "cpu" and device.kind == "cpu"
     family = family_of(device)
     return any(_is_for(entry.iree_target, prefixes) for prefixes in (family, _OTHER))
-
-
-def nearest(word: str, known: Iterable[str]) -> str:
-    """' Did you mean ...?' with the nearest spelling, or nothing."""
-    matches = difflib.get_close_matches(word, list(known), n=1)
-    return f" Did you mean {matches[0]!r}?" if matches else ""
 
 
 def _select_auto(targets: Sequence[TargetEntry]) -> tuple[Device, TargetEntry]:
@@ -222,7 +238,7 @@ def _unknown_device(wish: str, manifest: Manifest, found: Sequence[Device]) -> D
         _demand_vulkan(found)
     known = ["auto", "cpu", "vulkan", *manifest.targets, *(device.name for device in found)]
     return DeviceError(
-        f"unknown device {wish!r}.{nearest(wish, known)}",
+        f"unknown device {wish!r}.{did_you_mean(wish, known)}",
         hint=f"Known here: {', '.join(dict.fromkeys(known))}.",
     )
 

@@ -79,8 +79,8 @@ class DeviceModule:
             memory_type=iree.MemoryType.DEVICE_LOCAL,
             allowed_usage=iree.BufferUsage.DEFAULT,
             device=self._device,
-            # The buffer protocol knows no bfloat16: bytes go over, and the type beside them.
-            buffer=np.ascontiguousarray(array),
+            # Not ascontiguousarray, which makes one dimension out of none.
+            buffer=np.asarray(array, order="C"),
             element_type=map_dtype_to_hal_element_type(array.dtype),
         )
 

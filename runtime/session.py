@@ -82,7 +82,7 @@ class Session:
         torch_in = torch is not None and any(isinstance(leaf, torch.Tensor) for leaf in leaves)
         results = self.run_flat([as_numpy(leaf) for leaf in leaves])
         if torch_in:
-            results = [_to_torch(torch, result) for result in results]
+            results = [as_torch(torch, result) for result in results]
         return unflatten(manifest.output_tree, results)
 
     def run_flat(self, arrays: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
@@ -125,10 +125,11 @@ def bind(manifest: Manifest, args: Sequence[Any], kwargs: Mapping[str, Any]) -> 
 
 def _positional_names(manifest: Manifest, positional: Tree) -> list[str | None]:
     """The name of each positional argument, None for one that is not a single tensor."""
-    return [
-        manifest.inputs[item["index"]].name if item["kind"] == "tensor" else None
-        for item in positional["items"]
-    ]
+    names: list[str | None] = []
+    for item in positional["items"]:
+        position: int | None = item["index"] if item["kind"] == "tensor" else None
+        names.append(None if position is None else manifest.inputs[position].name)
+    return names
 
 
 def _signature(manifest: Manifest) -> str:
@@ -141,16 +142,17 @@ def as_numpy(value: Any) -> NDArray[Any]:
     """The tensor's data as a numpy array, without a copy where it is in host memory."""
     torch: Any = sys.modules.get("torch")
     if torch is None or not isinstance(value, torch.Tensor):
-        if isinstance(value, (np.ndarray, np.generic)):
-            return np.asarray(cast(Any, value))
-        raise UserError(f"expected a numpy array or a torch tensor, got {type(value).__name__}")
+        if not isinstance(value, (np.ndarray, np.generic)):
+            kind = type(cast(object, value)).__name__
+            raise UserError(f"expected a numpy array or a torch tensor, got {kind}")
+        return np.asarray(cast(Any, value))
     host = value.detach().cpu()
     if host.dtype == torch.bfloat16:
         return host.view(torch.int16).numpy().view(dtype_of("bfloat16"))
     return host.numpy()
 
 
-def _to_torch(torch: Any, array: NDArray[Any]) -> Any:
+def as_torch(torch: Any, array: NDArray[Any]) -> Any:
     if array.dtype == dtype_of("bfloat16"):
         return torch.from_numpy(array.view(np.int16)).view(torch.bfloat16)
     return torch.from_numpy(array)

@@ -12,7 +12,6 @@ Names are resolved on first use: importing smartmem costs neither torch nor the 
 from __future__ import annotations
 
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 from smartmem.errors import (
@@ -31,11 +30,6 @@ if TYPE_CHECKING:
     from smartmem.compiler import compile_model as compile
     from smartmem.runtime.devices import list_devices as devices
     from smartmem.runtime.session import Session, load
-
-try:
-    __version__ = version("smartmem")
-except PackageNotFoundError:  # a source tree that was never installed
-    __version__ = "0.0.0"
 
 _LAZY = {
     "compile": ("smartmem.compiler", "compile_model"),
@@ -62,6 +56,10 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     """Imports the module behind a public name the first time the name is asked for."""
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("smartmem")
     if name not in _LAZY:
         raise AttributeError(f"module 'smartmem' has no attribute {name!r}")
     module_name, attribute = _LAZY[name]

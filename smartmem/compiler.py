@@ -8,8 +8,9 @@ The order is here and nowhere else; each step lives in its own room.
 
 from __future__ import annotations
 
+import hashlib
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from smartmem.runtime.bundle import BundleWriter, Manifest
+from smartmem.timings import remember
 
 if TYPE_CHECKING:
     import torch
@@ -50,7 +52,7 @@ class _Clock:
     seconds: dict[str, float] = field(default_factory=dict[str, float])
 
     @contextmanager
-    def phase(self, name: str, message: str) -> Iterator[None]:
+    def phase(self, name: str, message: str) -> Generator[None]:
         self.progress(message)
         started = time.perf_counter()
         yield
@@ -79,11 +81,12 @@ def compile_model(
 ) -> CompiledModel:
     """Compile ``source`` for the shapes of its example inputs and write the artefact to ``out``.
 
-    ``targets`` are names as ``smartmem compile --target`` takes them. ``cache`` holds what iree-compile made before
-    (by default the user's cache folder; ``Cache(None)`` compiles afresh).
+    ``targets`` are names as ``smartmem compile --target`` takes them. ``cache`` holds what
+    iree-compile made before (by default the user's cache folder; ``Cache(None)`` compiles afresh).
 
-    Raises UserError for a model that cannot be exported, UnsupportedError with a table of all unsupported ops,
-    CompileError where IREE fails (a reproducer is kept), DeviceError where ``vulkan`` names no device.
+    Raises UserError for a model that cannot be exported, UnsupportedError with a table of all
+    unsupported ops, CompileError where IREE fails (a reproducer is kept), DeviceError where
+    ``vulkan`` names no device.
     """
     from smartmem.dialects import layout
     from smartmem.frontend.export import export
@@ -139,8 +142,10 @@ def _write(
                 {e.name: e.layout.pack(program.weights[e.key]) for e in entries.values()}
             )
         for build in builds:
-            report = _report(program, build, clock)
-            reports[build.target.name] = report
+            report = _report(program, build)
+            seconds = {**clock.seconds, **build.seconds}
+            remember(hashlib.sha256(build.compiled.vmfb).hexdigest(), seconds)
+            reports[build.target.name] = {**report, "compile_seconds": seconds}
             writer.add_target(
                 build.target.name,
                 kind=build.target.kind,
@@ -160,7 +165,7 @@ def _write(
     return CompiledModel(out, manifest, reports)
 
 
-def _report(program: Program, build: _TargetBuild, clock: _Clock) -> dict[str, Any]:
+def _report(program: Program, build: _TargetBuild) -> dict[str, Any]:
     from smartmem.passes.iree.count import count
 
     counts = count(build.compiled.stream_ir)
@@ -175,5 +180,4 @@ def _report(program: Program, build: _TargetBuild, clock: _Clock) -> dict[str, A
         ),
         "passes": [{"name": r.name, **r.gains} for r in build.reports],
         "miscompile_risks": [asdict(f) for f in build.compiled.findings],
-        "compile_seconds": {**clock.seconds, **build.seconds},
     }

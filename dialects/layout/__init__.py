@@ -1,7 +1,7 @@
 """The layout dialect, defined in Python through IRDL."""
 
-from contextlib import contextmanager
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from smartmem.dialects._mlir import ir

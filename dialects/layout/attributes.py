@@ -1,9 +1,9 @@
 """Attributes of the layout dialect, each with its Python value.
 
-``#layout.repr<order, packed, padding, storage>`` is a tensor's encoding: how its logical dims lie in memory and in
-which kind of memory. A tensor without an encoding is row-major in a buffer. ``#layout.dense`` says how a weight's
-values are encoded; the attribute on ``layout.weight`` is open, so quantised or sparse encodings are new attributes,
-not new ops.
+``#layout.repr<order, packed, padding, storage>`` is a tensor's encoding: how its logical dims lie
+in memory and in which kind of memory. A tensor without an encoding is row-major in a buffer.
+``#layout.dense`` says how a weight's values are encoded; the attribute on ``layout.weight`` is
+open, so quantised or sparse encodings are new attributes, not new ops.
 """
 
 from collections.abc import Sequence
@@ -20,7 +20,9 @@ class LayoutDialect(ext.Dialect, name="layout"):
 
 
 class ReprAttr(LayoutDialect.Attribute, name="repr"):
-    """A tensor's repr: ``order`` and, as pairs [dim, n], ``packed`` lanes and ``padding``; then the storage."""
+    """A tensor's repr: ``order`` and, as pairs [dim, n], ``packed`` lanes and ``padding``; then the
+    storage.
+    """
 
     order: Any
     packed: ir.ArrayAttr
@@ -62,7 +64,9 @@ def to_repr(attribute: Any) -> Repr:
 
 
 def from_repr(value: Repr) -> Any:
-    """The encoding for ``value``; ``None`` for row-major in a buffer, which is written as no encoding at all."""
+    """The encoding for ``value``; ``None`` for row-major in a buffer, which is written as no
+    encoding at all.
+    """
     if value.layout.is_default and value.storage == "buffer":
         return None
 
@@ -79,7 +83,10 @@ def from_repr(value: Repr) -> Any:
 
 
 def repr_of(tensor_type: Any) -> Repr:
-    """The repr of a ranked tensor type. Raises ValueError for an encoding that is not ``#layout.repr``."""
+    """The repr of a ranked tensor type.
+
+    Raises ValueError for an encoding that is not ``#layout.repr``.
+    """
     encoding = tensor_type.encoding
     if encoding is None:
         return Repr(Layout.row_major(tensor_type.rank), "buffer")
@@ -90,6 +97,4 @@ def repr_of(tensor_type: Any) -> Repr:
 
 def with_repr(tensor_type: Any, value: Repr) -> Any:
     """``tensor_type`` with its encoding replaced by ``value``."""
-    return ir.RankedTensorType.get(
-        tensor_type.shape, tensor_type.element_type, from_repr(value)
-    )
+    return ir.RankedTensorType.get(tensor_type.shape, tensor_type.element_type, from_repr(value))

@@ -1,4 +1,7 @@
-"""Builders: each op from Python values, its result type inferred. They insert at the current insertion point and location."""
+"""Builders: each op from Python values, its result type inferred.
+
+They insert at the current insertion point and location.
+"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -25,7 +28,10 @@ def _i64(value: int) -> Any:
 
 
 def _flag(value: bool) -> Any:
-    """An i1 attribute. Not ``BoolAttr``: a false one counts as absent in the bindings' op builders."""
+    """An i1 attribute.
+
+    Not ``BoolAttr``: a false one counts as absent in the bindings' op builders.
+    """
     return ir.IntegerAttr.get(ir.IntegerType.get_signless(1), int(value))
 
 
@@ -34,9 +40,12 @@ def _f64(value: float) -> Any:
 
 
 def number(value: float, element: Type) -> Any:
-    """``value`` as an attribute of ``element``."""
+    """``value`` as an attribute of ``element``; ValueError where an integer does not fit."""
     if isinstance(element, ir.IntegerType):
-        return ir.IntegerAttr.get(element, int(value))
+        width, whole = ir.IntegerType(element).width, int(value)
+        if not -(1 << (width - 1)) <= whole < 1 << max(width - 1, 1):
+            raise ValueError(f"{whole} does not fit {width} bits")
+        return ir.IntegerAttr.get(element, whole)
     return ir.FloatAttr.get(element, float(value))
 
 
@@ -74,7 +83,9 @@ def expand(value: Value, dims: Sequence[int]) -> Value:
     return view(value, IndexMap.expand(shape(value), tuple(dims)))
 
 
-def slice_(value: Value, starts: Sequence[int], sizes: Sequence[int], steps: Sequence[int]) -> Value:
+def slice_(
+    value: Value, starts: Sequence[int], sizes: Sequence[int], steps: Sequence[int]
+) -> Value:
     """A strided box of ``value``."""
     return view(value, IndexMap.slice(shape(value), tuple(starts), tuple(sizes), tuple(steps)))
 
@@ -115,7 +126,9 @@ def elementwise(fn: str, *inputs: Value, element: Type = None) -> Value:
     result_element = {"same": same, "bool": ir.IntegerType.get_signless(1), "any": element}[rule]
     result = tensor_of(shapes.broadcast([shape(v) for v in inputs]), result_element)
     first, second, third = (*inputs, None, None)[:3]
-    return ops.ElementwiseOp(first, result, ir.StringAttr.get(fn), second=second, third=third).result
+    return ops.ElementwiseOp(
+        first, result, ir.StringAttr.get(fn), second=second, third=third
+    ).result
 
 
 def cast(value: Value, element: Type) -> Value:
@@ -124,7 +137,7 @@ def cast(value: Value, element: Type) -> Value:
 
 
 def contract(lhs: Value, rhs: Value, maps: Sequence[Sequence[int]]) -> Value:
-    """Sum of products: ``maps`` give the loop dim of each axis of ``lhs``, ``rhs`` and the result."""
+    """Sum of products: ``maps`` give the loop dim of each axis of the operands and the result."""
     rank = 1 + max(d for dims in maps for d in dims)
     dims = shapes.contract([shape(lhs), shape(rhs)], [tuple(m) for m in maps], rank)
     attribute = ir.ArrayAttr.get([ir.AffineMapAttr.get(dims_to_affine_map(m, rank)) for m in maps])
@@ -143,7 +156,9 @@ def conv(
 ) -> Value:
     """Convolution of ``x`` [N, C, *spatial] with ``kernel`` [O, C/groups, *window]."""
     windows = [tuple(v) for v in (strides, dilations, pad_low, pad_high)]
-    dims = shapes.conv(shape(x), shape(kernel), windows[0], windows[1], windows[2], windows[3], groups)
+    dims = shapes.conv(
+        shape(x), shape(kernel), windows[0], windows[1], windows[2], windows[3], groups
+    )
     attributes = [i64_array(v) for v in windows]
     return ops.ConvOp(x, kernel, tensor_of(dims, element_type(x)), *attributes, _i64(groups)).result
 
@@ -164,7 +179,9 @@ def pool(
     dims = shapes.pool(shape(x), *windows)
     attributes = [i64_array(v) for v in windows]
     result = tensor_of(dims, element_type(x))
-    return ops.PoolOp(x, result, ir.StringAttr.get(kind), *attributes, _flag(count_include_pad)).result
+    return ops.PoolOp(
+        x, result, ir.StringAttr.get(kind), *attributes, _flag(count_include_pad)
+    ).result
 
 
 def reduce(value: Value, kind: str, dims: Sequence[int]) -> Value:
@@ -180,7 +197,9 @@ def softmax(value: Value, dim: int, *, log: bool = False) -> Value:
     return ops.SoftmaxOp(value, value.type, _i64(dim), _flag(log)).result
 
 
-def layer_norm(value: Value, normalized_dims: int, eps: float, scale: Value | None, bias: Value | None) -> Value:
+def layer_norm(
+    value: Value, normalized_dims: int, eps: float, scale: Value | None, bias: Value | None
+) -> Value:
     """Normalisation over the last dims. A bias without a weight gets a weight of ones."""
     if bias is not None and scale is None:
         scale = splat(1.0, element_type(bias), shape(bias))
@@ -188,10 +207,12 @@ def layer_norm(value: Value, normalized_dims: int, eps: float, scale: Value | No
     return ops.LayerNormOp(value, value.type, _i64(normalized_dims), _f64(eps), **affine).result
 
 
-def attention(query: Value, key: Value, value: Value, mask: Value | None, *, scale: float, causal: bool) -> Value:
+def attention(
+    query: Value, key: Value, value: Value, mask: Value | None, *, scale: float, causal: bool
+) -> Value:
     """Scaled dot-product attention over [*batch, length, features]."""
-    dims = shapes.attention(shape(query), shape(key), shape(value), shape(mask) if mask is not None else None)
+    dims = shapes.attention(
+        shape(query), shape(key), shape(value), shape(mask) if mask is not None else None
+    )
     result = tensor_of(dims, element_type(query))
     return ops.AttentionOp(query, key, value, result, _f64(scale), _flag(causal), mask=mask).result
-
-

@@ -11,18 +11,59 @@ ResultRule = Literal["same", "bool", "any"]
 
 @dataclass(frozen=True)
 class Function:
-    """``arity`` operands; the result has the operands' type (``same``), i1 (``bool``) or its own (``any``)."""
+    """``arity`` operands; the result has the operands' type (``same``), i1 (``bool``) or its own
+    (``any``).
+    """
 
     arity: int
     result: ResultRule = "same"
 
 
-_UNARY = (
-    "abs neg exp expm1 log log1p log2 sqrt rsqrt reciprocal tanh sigmoid erf sin cos "
-    "ceil floor round trunc sign relu gelu gelu_tanh silu mish softplus"
-).split()
-_BINARY = "add sub mul div floor_div pow maximum minimum remainder atan2 bit_and bit_or bit_xor".split()
-_COMPARE = "eq ne lt le gt ge".split()
+_UNARY = [
+    "abs",
+    "neg",
+    "exp",
+    "expm1",
+    "log",
+    "log1p",
+    "log2",
+    "sqrt",
+    "rsqrt",
+    "reciprocal",
+    "tanh",
+    "sigmoid",
+    "erf",
+    "sin",
+    "cos",
+    "ceil",
+    "floor",
+    "round",
+    "trunc",
+    "sign",
+    "relu",
+    "gelu",
+    "gelu_tanh",
+    "silu",
+    "mish",
+    "softplus",
+]
+_BINARY = [
+    "add",
+    "sub",
+    "mul",
+    "div",
+    "floor_div",
+    "pow",
+    "maximum",
+    "minimum",
+    "fmod",
+    "remainder",
+    "atan2",
+    "bit_and",
+    "bit_or",
+    "bit_xor",
+]
+_COMPARE = ["eq", "ne", "lt", "le", "gt", "ge"]
 
 FUNCTIONS: dict[str, Function] = {
     **{name: Function(1) for name in _UNARY},

@@ -1,4 +1,6 @@
-"""MLIR affine maps from and to the algebra's values: the border between attributes and ``dialects/algebra.py``."""
+"""MLIR affine maps from and to the algebra's values: the border between attributes and
+``dialects/algebra.py``.
+"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -60,7 +62,9 @@ def to_index_map(affine_map: Any, domain: Sequence[int], codomain: Sequence[int]
             f"index map takes {affine_map.n_dims} dims to {len(affine_map.results)}, "
             f"the tensors have ranks {len(domain)} and {len(codomain)}"
         )
-    return IndexMap(tuple(domain), tuple(codomain), tuple(_from_affine(e) for e in affine_map.results))
+    return IndexMap(
+        tuple(domain), tuple(codomain), tuple(_from_affine(e) for e in affine_map.results)
+    )
 
 
 def to_affine_map(index_map: IndexMap) -> Any:
@@ -69,7 +73,9 @@ def to_affine_map(index_map: IndexMap) -> Any:
 
 
 def contraction_dims(maps: Any) -> tuple[list[tuple[int, ...]], int]:
-    """Loop dim of each axis, per map of an ``indexing_maps`` attribute, and the number of loop dims."""
+    """Loop dim of each axis, per map of an ``indexing_maps`` attribute, and the number of loop
+    dims.
+    """
     affine_maps = [ir.AffineMapAttr(m).value for m in ir.ArrayAttr(maps)]
     ranks = {m.n_dims for m in affine_maps}
     if len(ranks) != 1:

@@ -1,14 +1,15 @@
 """The ops of the layout dialect: compute ops by family, pure index-map views, and relayouts.
 
-Tensors are static, ranked and named by logical dims; how they lie in memory is their encoding (``#layout.repr``), so
-an op's meaning never depends on a layout. Each verifier recomputes the result's shape from ``shapes.py``.
+Tensors are static, ranked and named by logical dims; how they lie in memory is their encoding
+(``#layout.repr``), so an op's meaning never depends on a layout. Each verifier recomputes the
+result's shape from ``shapes.py``.
 
-Families: structure (weight, view, relayout, pad, concat, gather), elementwise, contraction, convolution, pooling,
-reduction, normalization (softmax, layer_norm), attention.
+Families: structure (weight, view, relayout, pad, concat, gather), elementwise, contraction,
+convolution, pooling, reduction, normalization (softmax, layer_norm), attention.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, Optional
+from typing import Any
 
 from smartmem.dialects._mlir import ext, ir
 from smartmem.dialects.layout import shapes
@@ -35,9 +36,11 @@ def element_type(value: Any) -> Any:
 
 
 def _verified(check: Callable[[Any], None]) -> Any:
-    """Turn ``check(op)``, which raises ValueError, into an MLIR verifier that emits the sentence at the op.
+    """Turn ``check(op)``, which raises ValueError, into an MLIR verifier that emits the sentence at
+    the op.
 
-    Trait verifiers run before IRDL's own constraints, so an absent attribute or a wrong operand kind is left to IRDL.
+    Trait verifiers run before IRDL's own constraints, so an absent attribute or a wrong operand
+    kind is left to IRDL.
     """
 
     def verify_invariants(op: Any) -> bool:
@@ -46,8 +49,7 @@ def _verified(check: Callable[[Any], None]) -> Any:
                 tensor_type = Tensor(value.type)
                 if not tensor_type.has_static_shape:
                     raise ValueError("dynamic shapes are not part of the layout dialect")
-                if repr_of(tensor_type).layout.rank != tensor_type.rank:
-                    raise ValueError(f"the layout of {tensor_type} does not have its rank")
+                repr_of(tensor_type).layout.stored_shape(tuple(tensor_type.shape))
             check(op)
         except (KeyError, AttributeError):
             return True
@@ -60,12 +62,18 @@ def _verified(check: Callable[[Any], None]) -> Any:
 
 
 def _expect(op: Any, expected: tuple[int, ...], element: Any = None) -> None:
-    """ValueError unless the op's one result has shape ``expected`` (and element type ``element``)."""
+    """ValueError unless the op's result has shape ``expected`` (and element type ``element``)."""
     result = op.results[0]
     if shape(result) != expected:
         raise ValueError(f"result is {shape(result)}, expected {expected}")
     if element is not None and element_type(result) != element:
         raise ValueError(f"result has element type {element_type(result)}, expected {element}")
+
+
+def _same_elements(values: Sequence[Any], what: str) -> None:
+    elements = [str(element_type(v)) for v in values]
+    if len(set(elements)) > 1:
+        raise ValueError(f"{what} have different element types {elements}")
 
 
 def _choice(op: Any, name: str, choices: Sequence[str]) -> str:
@@ -85,13 +93,17 @@ def _ints(op: Any, name: str) -> tuple[int, ...]:
 
 def _check_view(op: Any) -> None:
     to_index_map(
-        ir.AffineMapAttr(op.attributes["index_map"]).value, shape(op.results[0]), shape(op.operands[0])
+        ir.AffineMapAttr(op.attributes["index_map"]).value,
+        shape(op.results[0]),
+        shape(op.operands[0]),
     )
     _expect(op, shape(op.results[0]), element_type(op.operands[0]))
 
 
 class ViewOp(LayoutDialect.Operation, name="view", traits=[ext.Pure]):
-    """Pure re-indexing: result element ``d`` is the input's element ``index_map(d)`` (quasi-affine)."""
+    """Pure re-indexing: result element ``d`` is the input's element ``index_map(d)``
+    (quasi-affine).
+    """
 
     input: Operand[Tensor]
     result: Result[Tensor]
@@ -111,16 +123,31 @@ class RelayoutOp(LayoutDialect.Operation, name="relayout", traits=[ext.Pure]):
     verify_invariants = _verified(_check_relayout)
 
 
+def _check_weight(op: Any) -> None:
+    if not ir.StringAttr(op.attributes["key"]).value:
+        raise ValueError("key is empty")
+
+
 class WeightOp(LayoutDialect.Operation, name="weight", traits=[ext.Pure]):
-    """A parameter or constant kept in the weight archive under ``key``; ``encoding`` is open (``#layout.dense``)."""
+    """A parameter or constant kept in the weight archive under ``key``; ``encoding`` is open
+    (``#layout.dense``).
+    """
 
     result: Result[Tensor]
     key: ir.StringAttr
     encoding: Any
+    verify_invariants = _verified(_check_weight)
 
 
 def _check_pad(op: Any) -> None:
-    _expect(op, shapes.pad(shape(op.operands[0]), _ints(op, "low"), _ints(op, "high")), element_type(op.operands[0]))
+    fill = op.attributes["value"]
+    if getattr(fill, "type", None) != element_type(op.operands[0]):
+        raise ValueError(f"value {fill} is no {element_type(op.operands[0])}")
+    _expect(
+        op,
+        shapes.pad(shape(op.operands[0]), _ints(op, "low"), _ints(op, "high")),
+        element_type(op.operands[0]),
+    )
 
 
 class PadOp(LayoutDialect.Operation, name="pad", traits=[ext.Pure]):
@@ -135,13 +162,19 @@ class PadOp(LayoutDialect.Operation, name="pad", traits=[ext.Pure]):
 
 
 def _check_concat(op: Any) -> None:
-    _expect(op, shapes.concat([shape(v) for v in op.operands], _integer(op, "dim")), element_type(op.operands[0]))
+    _same_elements(op.operands, "operands")
+    _expect(
+        op,
+        shapes.concat([shape(v) for v in op.operands], _integer(op, "dim")),
+        element_type(op.operands[0]),
+    )
 
 
 class ConcatOp(LayoutDialect.Operation, name="concat", traits=[ext.Pure]):
     """Two tensors joined along ``dim``; longer joins are chains.
 
-    Binary because IRDL gives all operands of a variadic field one type, and joined tensors differ in shape.
+    Binary because IRDL gives all operands of a variadic field one type, and joined tensors differ
+    in shape.
     """
 
     lhs: Operand[Tensor]
@@ -155,11 +188,15 @@ def _check_gather(op: Any) -> None:
     table, indices = op.operands
     if not isinstance(element_type(indices), ir.IntegerType):
         raise ValueError(f"indices are {element_type(indices)}, expected integers")
-    _expect(op, shapes.gather(shape(table), shape(indices), _integer(op, "dim")), element_type(table))
+    _expect(
+        op, shapes.gather(shape(table), shape(indices), _integer(op, "dim")), element_type(table)
+    )
 
 
 class GatherOp(LayoutDialect.Operation, name="gather", traits=[ext.Pure]):
-    """Rows of ``table`` along ``dim`` chosen by ``indices`` (embedding, index_select); indices must be in range."""
+    """Rows of ``table`` along ``dim`` chosen by ``indices`` (embedding, index_select); indices must
+    be in range.
+    """
 
     table: Operand[Tensor]
     indices: Operand[Tensor]
@@ -174,30 +211,43 @@ def _check_elementwise(op: Any) -> None:
     if len(op.operands) != function.arity:
         raise ValueError(f"{name} takes {function.arity} operands, got {len(op.operands)}")
     values = list(op.operands)[1:] if name == "where" else list(op.operands)
-    if len({str(element_type(v)) for v in values}) > 1:
-        raise ValueError(f"{name}: operands have different element types {[str(element_type(v)) for v in values]}")
-    element = {"same": element_type(values[0]), "bool": ir.IntegerType.get_signless(1), "any": None}[function.result]
+    _same_elements(values, f"operands of {name}")
+    boolean = ir.IntegerType.get_signless(1)
+    if name in ("where", "logical_not") and element_type(op.operands[0]) != boolean:
+        raise ValueError(
+            f"the first operand of {name} is {element_type(op.operands[0])}, expected i1"
+        )
+    element = {"same": element_type(values[0]), "bool": boolean, "any": None}[function.result]
     _expect(op, shapes.broadcast([shape(v) for v in op.operands]), element)
 
 
 class ElementwiseOp(LayoutDialect.Operation, name="elementwise", traits=[ext.Pure]):
-    """``fn`` applied element by element to one to three operands that broadcast as in NumPy (``functions.py``)."""
+    """``fn`` applied element by element to one to three operands that broadcast as in NumPy
+    (``functions.py``).
+    """
 
     first: Operand[Tensor]
     result: Result[Tensor]
     fn: ir.StringAttr
-    second: Optional[Operand[Tensor]] = None
-    third: Optional[Operand[Tensor]] = None
+    second: Operand[Tensor] | None = None
+    third: Operand[Tensor] | None = None
     verify_invariants = _verified(_check_elementwise)
 
 
 def _check_contract(op: Any) -> None:
+    _same_elements(op.operands, "operands")
     maps, rank = contraction_dims(op.attributes["indexing_maps"])
-    _expect(op, shapes.contract([shape(v) for v in op.operands], maps, rank), element_type(op.operands[0]))
+    _expect(
+        op,
+        shapes.contract([shape(v) for v in op.operands], maps, rank),
+        element_type(op.operands[0]),
+    )
 
 
 class ContractOp(LayoutDialect.Operation, name="contract", traits=[ext.Pure]):
-    """Sum of products over the loop dims that the result's map leaves out (matmul, linear, einsum of two)."""
+    """Sum of products over the loop dims that the result's map leaves out (matmul, linear, einsum
+    of two).
+    """
 
     lhs: Operand[Tensor]
     rhs: Operand[Tensor]
@@ -208,6 +258,7 @@ class ContractOp(LayoutDialect.Operation, name="contract", traits=[ext.Pure]):
 
 def _check_conv(op: Any) -> None:
     x, weight = op.operands
+    _same_elements([x, weight], "input and weight")
     expected = shapes.conv(
         shape(x),
         shape(weight),
@@ -221,7 +272,9 @@ def _check_conv(op: Any) -> None:
 
 
 class ConvOp(LayoutDialect.Operation, name="conv", traits=[ext.Pure]):
-    """Convolution of ``input`` [N, C, *spatial] with ``weight`` [O, C/groups, *kernel], zero padded; 1 to 3 spatial dims."""
+    """Convolution of ``input`` [N, C, *spatial] with ``weight`` [O, C/groups, *kernel], zero
+    padded; 1 to 3 spatial dims.
+    """
 
     input: Operand[Tensor]
     weight: Operand[Tensor]
@@ -248,8 +301,8 @@ def _check_pool(op: Any) -> None:
 
 
 class PoolOp(LayoutDialect.Operation, name="pool", traits=[ext.Pure]):
-    """Pooling over ``input`` [N, C, *spatial]; ``avg`` divides by the window's size, or by its valid part
-    where ``count_include_pad`` is false."""
+    """Pooling over ``input`` [N, C, *spatial]; ``avg`` divides by the window's size, or by its
+    valid part where ``count_include_pad`` is false."""
 
     input: Operand[Tensor]
     result: Result[Tensor]
@@ -264,8 +317,12 @@ class PoolOp(LayoutDialect.Operation, name="pool", traits=[ext.Pure]):
 
 
 def _check_reduce(op: Any) -> None:
-    _choice(op, "kind", REDUCE_KINDS)
-    _expect(op, shapes.reduce(shape(op.operands[0]), _ints(op, "dims")), element_type(op.operands[0]))
+    kind = _choice(op, "kind", REDUCE_KINDS)
+    if kind in ("any", "all") and element_type(op.operands[0]) != ir.IntegerType.get_signless(1):
+        raise ValueError(f"{kind} reduces i1, got {element_type(op.operands[0])}")
+    _expect(
+        op, shapes.reduce(shape(op.operands[0]), _ints(op, "dims")), element_type(op.operands[0])
+    )
 
 
 class ReduceOp(LayoutDialect.Operation, name="reduce", traits=[ext.Pure]):
@@ -307,25 +364,34 @@ def _check_layer_norm(op: Any) -> None:
 
 
 class LayerNormOp(LayoutDialect.Operation, name="layer_norm", traits=[ext.Pure]):
-    """Normalisation over the last ``normalized_dims`` dims, then ``weight`` and ``bias`` where given."""
+    """Normalisation over the last ``normalized_dims`` dims, then ``weight`` and ``bias`` where
+    given.
+    """
 
     input: Operand[Tensor]
     result: Result[Tensor]
     normalized_dims: ir.IntegerAttr
     eps: ir.FloatAttr
-    weight: Optional[Operand[Tensor]] = None
-    bias: Optional[Operand[Tensor]] = None
+    weight: Operand[Tensor] | None = None
+    bias: Operand[Tensor] | None = None
     verify_invariants = _verified(_check_layer_norm)
 
 
 def _check_attention(op: Any) -> None:
     query, key, value, *mask = op.operands
-    expected = shapes.attention(shape(query), shape(key), shape(value), shape(mask[0]) if mask else None)
+    _same_elements([query, key, value], "query, key and value")
+    if mask and element_type(mask[0]) not in (ir.IntegerType.get_signless(1), element_type(query)):
+        raise ValueError(f"mask is {element_type(mask[0])}, expected i1 or {element_type(query)}")
+    expected = shapes.attention(
+        shape(query), shape(key), shape(value), shape(mask[0]) if mask else None
+    )
     _expect(op, expected, element_type(query))
 
 
 class AttentionOp(LayoutDialect.Operation, name="attention", traits=[ext.Pure]):
-    """softmax(scale * query . key^T + mask) . value; an i1 mask keeps where true; ``causal`` masks the future."""
+    """softmax(scale * query . key^T + mask) . value; an i1 mask keeps where true; ``causal`` masks
+    the future.
+    """
 
     query: Operand[Tensor]
     key: Operand[Tensor]
@@ -333,5 +399,5 @@ class AttentionOp(LayoutDialect.Operation, name="attention", traits=[ext.Pure]):
     result: Result[Tensor]
     scale: ir.FloatAttr
     causal: Any
-    mask: Optional[Operand[Tensor]] = None
+    mask: Operand[Tensor] | None = None
     verify_invariants = _verified(_check_attention)

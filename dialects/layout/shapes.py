@@ -1,4 +1,5 @@
-"""Result shapes of the layout dialect's ops, as plain functions: builders call them, verifiers check against them.
+"""Result shapes of the layout dialect's ops, as plain functions: builders call them, verifiers
+check against them.
 
 Every function raises ValueError with a sentence for the user where the operands do not fit.
 """
@@ -26,7 +27,7 @@ def pad(shape: Shape, low: Shape, high: Shape) -> Shape:
         raise ValueError(f"pad amounts {low}, {high} do not match rank {len(shape)}")
     if min((*low, *high), default=0) < 0:
         raise ValueError("pad amounts are never negative: crop with layout.view")
-    return tuple(l + s + h for l, s, h in zip(low, shape, high, strict=True))
+    return tuple(a + s + b for a, s, b in zip(low, shape, high, strict=True))
 
 
 def concat(shapes: Sequence[Shape], dim: int) -> Shape:
@@ -48,7 +49,9 @@ def window(size: int, kernel: int, stride: int, dilation: int, low: int, high: i
     """Number of window positions along one dim."""
     span = size + low + high - dilation * (kernel - 1) - 1
     if span < 0:
-        raise ValueError(f"window of {kernel} (dilation {dilation}) is larger than {size}+{low}+{high}")
+        raise ValueError(
+            f"window of {kernel} (dilation {dilation}) is larger than {size}+{low}+{high}"
+        )
     return span // stride + 1
 
 
@@ -58,7 +61,11 @@ def windows(
     """Spatial result shape of a convolution or a pooling."""
     lengths = {len(v) for v in (spatial, kernel, strides, dilations, low, high)}
     if len(lengths) != 1:
-        raise ValueError(f"strides, dilations and padding must have one entry per spatial dim ({len(spatial)})")
+        raise ValueError(
+            f"strides, dilations and padding must have one entry per spatial dim ({len(spatial)})"
+        )
+    if min((*kernel, *strides, *dilations), default=1) < 1 or min((*low, *high), default=0) < 0:
+        raise ValueError("kernel, strides and dilations are at least 1, padding is never negative")
     return tuple(
         window(*args) for args in zip(spatial, kernel, strides, dilations, low, high, strict=True)
     )
@@ -99,7 +106,9 @@ def gather(table: Shape, indices: Shape, dim: int) -> Shape:
 
 
 def attention(query: Shape, key: Shape, value: Shape, mask: Shape | None) -> Shape:
-    """Shape of attention over ``query`` [*batch, L, E], ``key`` [*batch, S, E], ``value`` [*batch, S, V]."""
+    """Shape of attention over ``query`` [*batch, L, E], ``key`` [*batch, S, E], ``value`` [*batch,
+    S, V].
+    """
     if len(query) < 2 or not len(query) == len(key) == len(value):
         raise ValueError(f"query {query}, key {key} and value {value} need one rank of at least 2")
     if not query[:-2] == key[:-2] == value[:-2]:
@@ -112,10 +121,10 @@ def attention(query: Shape, key: Shape, value: Shape, mask: Shape | None) -> Sha
     return (*query[:-1], value[-1])
 
 
-def contract(
-    operands: Sequence[Shape], maps: Sequence[tuple[int, ...]], rank: int
-) -> Shape:
-    """Shape of a contraction: ``maps`` give, per operand and last for the result, the loop dim of each axis."""
+def contract(operands: Sequence[Shape], maps: Sequence[tuple[int, ...]], rank: int) -> Shape:
+    """Shape of a contraction: ``maps`` give, per operand and last for the result, the loop dim of
+    each axis.
+    """
     if len(maps) != len(operands) + 1:
         raise ValueError(f"{len(operands)} operands need {len(operands) + 1} maps, got {len(maps)}")
     extents: dict[int, int] = {}
@@ -125,6 +134,8 @@ def contract(
         for dim, size in zip(dims, shape, strict=True):
             if extents.setdefault(dim, size) != size:
                 raise ValueError(f"loop dim {dim} is both {extents[dim]} and {size} long")
+    if len(set(maps[-1])) != len(maps[-1]):
+        raise ValueError(f"the result's map {maps[-1]} is no projected permutation")
     if set(extents) != set(range(rank)) or not set(maps[-1]) <= set(extents):
         raise ValueError(f"the operands' maps do not give the extent of all {rank} loop dims")
     return tuple(extents[d] for d in maps[-1])

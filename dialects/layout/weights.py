@@ -1,12 +1,14 @@
-"""Names of the weight archive's entries: one per tensor and layout, so that targets share what is equal."""
+"""Names of the weight archive's entries: one per tensor and layout, so that targets share what is
+equal.
+"""
 
 from dataclasses import dataclass
 from typing import Any
 
 from smartmem.dialects._mlir import ir
-from smartmem.dialects.layouts import Layout
 from smartmem.dialects.layout.attributes import repr_of
 from smartmem.dialects.layout.ops import WeightOp
+from smartmem.dialects.layouts import Layout
 
 # Parameter scope of the archive in compiled modules.
 SCOPE = "model"
@@ -29,7 +31,9 @@ def _entry(op: Any) -> ArchiveEntry:
 
 
 def entry_of(op: Any) -> str:
-    """Name of the archive entry a ``layout.weight`` loads: its key, and its layout where that is not row-major."""
+    """Name of the archive entry a ``layout.weight`` loads: its key, and its layout where that is
+    not row-major.
+    """
     return _entry(op).name
 
 

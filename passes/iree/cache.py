@@ -1,7 +1,7 @@
 """What iree-compile made of a given input, kept on disk under a hash of input, options and version.
 
-The key's parts are written beside the value as JSON, so that a miss can be explained. ``SMARTMEM_CACHE`` names
-another folder, or ``off``.
+The key's parts are written beside the value as JSON, so that a miss can be explained.
+``SMARTMEM_CACHE`` names another folder, or ``off``.
 """
 
 import contextlib
@@ -15,7 +15,8 @@ from pathlib import Path
 
 from platformdirs import user_cache_dir
 
-# Compiled modules are a few hundred KiB without their weights: this is room for some thousand of them.
+# Compiled modules are a few hundred KiB without their weights: this is room for some thousand of
+# them.
 LIMIT_BYTES = 2 << 30
 
 

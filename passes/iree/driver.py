@@ -1,8 +1,10 @@
-"""The one place that runs iree-compile: linalg in, stream-phase IR, then a vmfb; with a guard in between.
+"""The one place that runs iree-compile: linalg in, stream-phase IR, then a vmfb; with a guard in
+between.
 
-    lowered module --compile-to=stream--> stream IR (counted, later edited) --compile-from=stream--> model.vmfb
+    lowered module --compile-to=stream--> stream IR (counted) --compile-from=stream--> model.vmfb
 
-A separate process, so that a crash of the compiler is an error message with a reproducer, not the user's crash.
+A separate process, so that a crash of the compiler is an error message with a reproducer, not the
+user's crash.
 """
 
 import json
@@ -25,7 +27,9 @@ from smartmem.passes.target import Target
 
 @dataclass(frozen=True)
 class Compiled:
-    """``stream_ir`` is what was counted, ``vmfb`` what runs, ``findings`` what may be miscompiled; seconds by phase."""
+    """``stream_ir`` is what was counted, ``vmfb`` what runs, ``findings`` what may be miscompiled;
+    seconds by phase.
+    """
 
     stream_ir: str
     vmfb: bytes
@@ -58,7 +62,10 @@ def _processor() -> str:
 
 
 def _run(source: str, target: Target, extra: Sequence[str], where: Path, out: str) -> Path:
-    """Run iree-compile in ``where``; the path of ``out`` there. Raises CompileError with a reproducer folder."""
+    """Run iree-compile in ``where``; the path of ``out`` there.
+
+    Raises CompileError with a reproducer folder.
+    """
     (where / "input.mlir").write_text(source, encoding="utf-8")
     command = ["iree-compile", "input.mlir", *target.flags, *extra, "-o", out]
     result = subprocess.run(
@@ -87,7 +94,8 @@ def _failure(
 
 def compile_stream(lowered: str, target: Target, cache: Cache) -> str:
     """Stream-phase IR of a lowered module."""
-    extra = ["--compile-to=stream"]
+    # Locations are the only way back from a dispatch to the model's Python line.
+    extra = ["--compile-to=stream", "--mlir-print-debuginfo"]
     parts = _identity(target, extra)
     key = key_of(lowered, parts)
     held = cache.get(key)
@@ -99,7 +107,9 @@ def compile_stream(lowered: str, target: Target, cache: Cache) -> str:
 
 
 def compile_vmfb(stream_ir: str, target: Target, cache: Cache) -> tuple[bytes, tuple[Finding, ...]]:
-    """The module, and on Vulkan what the guard against IREE's known miscompiles found in its kernels."""
+    """The module, and on Vulkan what the guard against IREE's known miscompiles found in its
+    kernels.
+    """
     scanned = target.kind == "vulkan"
     extra = ["--compile-from=stream"]
     dump = ["--iree-hal-dump-executable-configurations-to=configured"] if scanned else []
@@ -120,7 +130,8 @@ def compile_vmfb(stream_ir: str, target: Target, cache: Cache) -> tuple[bytes, t
 def compile_module(lowered: str, target: Target, cache: Cache | None = None) -> Compiled:
     """A lowered module (text) compiled for ``target``.
 
-    Raises CompileError where iree-compile fails, or where it built a kernel it is known to build wrong.
+    Raises CompileError where iree-compile fails, or where it built a kernel it is known to build
+    wrong.
     """
     store = Cache.default() if cache is None else cache
     started = time.perf_counter()
@@ -128,9 +139,9 @@ def compile_module(lowered: str, target: Target, cache: Cache | None = None) -> 
     middle = time.perf_counter()
     vmfb, findings = compile_vmfb(stream_ir, target, store)
     ended = time.perf_counter()
-    races = [f for f in findings if f.kind == "race"]
-    if races:
-        rows = "\n".join(f"  {f.dispatch}: {f.detail}" for f in races)
+    errors = [f for f in findings if f.is_error]
+    if errors:
+        rows = "\n".join(f"  {f.dispatch}: {f.kind}: {f.detail}" for f in errors)
         raise CompileError(
             f"IREE built kernels for target {target.name} in a form known to give wrong numbers "
             f"(docs/iree-miscompiles.md), so nothing was written:\n{rows}"

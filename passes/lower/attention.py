@@ -1,4 +1,6 @@
-"""Attention as contraction, masked softmax, contraction: IREE cannot compile its own attention op for Vulkan."""
+"""Attention as contraction, masked softmax, contraction: IREE cannot compile its own attention op
+for Vulkan.
+"""
 
 from typing import Any
 
@@ -32,7 +34,9 @@ def attention(low: Lowering, op: Any) -> Any:
     wide = accumulator(element)
     query_map, key_map, score_map = (*b, row, k), (*b, column, k), (*b, row, column)
     maps = [low.write(op.query, query_map), low.write(op.key, key_map), score_map]
-    scores = sum_of_products([query, key], maps, [*batch, length, steps, features], wide_of(query, wide))
+    scores = sum_of_products(
+        [query, key], maps, [*batch, length, steps, features], wide_of(query, wide)
+    )
     scores = _scaled_and_masked(low, op, scores, wide)
     causal = ir.BoolAttr(op.attributes["causal"]).value
     weights = softmax_rows(scores, len(batch) + 1, element, masked=op.mask is not None or causal)

@@ -1,7 +1,9 @@
-"""What every lowering rule needs: physical operands, one way to write a ``linalg.generic``, and slices of tensors.
+"""What every lowering rule needs: physical operands, one way to write a ``linalg.generic``, and
+slices of tensors.
 
-A logical tensor with a layout is lowered to a plain tensor of its physical shape. Rules speak in logical dims; the
-translation of their index maps into the physical order happens here, so no rule knows a layout it does not care about.
+A logical tensor with a layout is lowered to a plain tensor of its physical shape. Rules speak in
+logical dims; the translation of their index maps into the physical order happens here, so no rule
+knows a layout it does not care about.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -9,10 +11,10 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from smartmem.dialects._mlir import arith, ir, linalg, tensor
-from smartmem.dialects.layouts import Layout
 from smartmem.dialects.layout.attributes import repr_of
 from smartmem.dialects.layout.build import number, tensor_of
 from smartmem.dialects.layout.ops import element_type, shape
+from smartmem.dialects.layouts import Layout
 
 Value = Any
 Scalars = Sequence[Value]
@@ -22,7 +24,9 @@ DeviceKind = Literal["cpu", "vulkan"]
 
 @dataclass(frozen=True)
 class Operand:
-    """A physical tensor and, per physical axis, the affine expression over the loop dims that reads it."""
+    """A physical tensor and, per physical axis, the affine expression over the loop dims that reads
+    it.
+    """
 
     value: Value
     exprs: tuple[Any, ...]
@@ -66,7 +70,8 @@ def _iterator(kind: str) -> Any:
 def generic(
     inputs: Sequence[Operand], init: Value, out: Sequence[Any], loops: Sequence[str], body: Body
 ) -> Value:
-    """``linalg.generic`` over ``loops`` ('parallel' | 'reduction'), writing ``init`` through ``out``.
+    """``linalg.generic`` over ``loops`` ('parallel' | 'reduction'), writing ``init`` through
+    ``out``.
 
     ``body`` takes one scalar per input, then the accumulator, and returns the scalar to yield.
     """
@@ -87,7 +92,9 @@ def generic(
 
 
 def pointwise(inputs: Sequence[Operand], sizes: Sequence[int], element: Any, body: Body) -> Value:
-    """A generic without reduction whose result has the loops' own order; ``body`` takes one scalar per input."""
+    """A generic without reduction whose result has the loops' own order; ``body`` takes one scalar
+    per input.
+    """
     rank = len(sizes)
     init = empty(sizes, element)
     return generic(
@@ -136,7 +143,9 @@ def without_units(value: Value, keep: Sequence[int]) -> Value:
     if len(keep) == rank:
         return value
     if not keep:
-        return tensor.CollapseShapeOp(tensor_of((), element_type(value)), value, ir.ArrayAttr.get([])).result
+        return tensor.CollapseShapeOp(
+            tensor_of((), element_type(value)), value, ir.ArrayAttr.get([])
+        ).result
     groups: list[list[int]] = [[] for _ in keep]
     for axis in range(rank):
         position = max((i for i, k in enumerate(keep) if k <= axis), default=0)
@@ -144,7 +153,9 @@ def without_units(value: Value, keep: Sequence[int]) -> Value:
     return reassociated(value, groups)
 
 
-def sliced(value: Value, starts: Sequence[int], sizes: Sequence[int], steps: Sequence[int]) -> Value:
+def sliced(
+    value: Value, starts: Sequence[int], sizes: Sequence[int], steps: Sequence[int]
+) -> Value:
     """A strided box of ``value``."""
     result = tensor_of(sizes, element_type(value))
     return tensor.ExtractSliceOp(
@@ -166,7 +177,9 @@ def padded(value: Value, low: Sequence[int], high: Sequence[int], fill: Any) -> 
 
 
 class Lowering:
-    """State of lowering one function: physical values of logical ones, and the kind of device it is for."""
+    """State of lowering one function: physical values of logical ones, and the kind of device it is
+    for.
+    """
 
     def __init__(self, device: DeviceKind) -> None:
         self.device = device
@@ -196,8 +209,11 @@ class Lowering:
         order = self.layout(logical).order
         return Operand(self.value(logical), tuple(exprs[axis] for axis in order))
 
-    def read_broadcast(self, logical: Value, loops: Mapping[int, int], target: Sequence[int]) -> Operand:
-        """``logical`` broadcast to the shape ``target`` as in NumPy: axes of size 1 that repeat are dropped.
+    def read_broadcast(
+        self, logical: Value, loops: Mapping[int, int], target: Sequence[int]
+    ) -> Operand:
+        """``logical`` broadcast to the shape ``target`` as in NumPy: axes of size 1 that repeat are
+        dropped.
 
         ``loops`` gives the loop dim of each target axis.
         """
@@ -212,10 +228,14 @@ class Lowering:
         return tuple(exprs[axis] for axis in self.layout(logical).order)
 
     def fenced(self, value: Value) -> Value:
-        """``value`` behind a barrier that keeps its producer out of the consumer's kernel (Vulkan only)."""
+        """``value`` behind a barrier that keeps its producer out of the consumer's kernel (Vulkan
+        only).
+        """
         if self.device != "vulkan":
             return value
-        op = ir.Operation.create("util.optimization_barrier", results=[value.type], operands=[value])
+        op = ir.Operation.create(
+            "util.optimization_barrier", results=[value.type], operands=[value]
+        )
         return op.results[0]
 
 

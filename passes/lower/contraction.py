@@ -1,4 +1,6 @@
-"""Contractions: loop dims that stay neighbours everywhere are merged, so that IREE meets plain (batch) matmuls."""
+"""Contractions: loop dims that stay neighbours everywhere are merged, so that IREE meets plain
+(batch) matmuls.
+"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -29,20 +31,33 @@ def contract(low: Lowering, op: Any) -> Any:
     logical, rank = contraction_dims(op.attributes["indexing_maps"])
     values = [op.lhs, op.rhs, op.result]
     maps = [low.write(v, m) for v, m in zip(values, logical, strict=True)]
-    extents = {d: s for v, m in zip(values, logical, strict=True) for d, s in zip(m, shape(v), strict=True)}
+    extents = {
+        d: s for v, m in zip(values, logical, strict=True) for d, s in zip(m, shape(v), strict=True)
+    }
     return sum_of_products(
-        [low.value(op.lhs), low.value(op.rhs)], maps, [extents[d] for d in range(rank)], element_type(op.result)
+        [low.value(op.lhs), low.value(op.rhs)],
+        maps,
+        [extents[d] for d in range(rank)],
+        element_type(op.result),
     )
 
 
-def sum_of_products(values: Sequence[Any], maps: Sequence[Map], extents: Sequence[int], element: Any) -> Any:
-    """Contract two physical tensors; ``maps`` give the loop dim of each physical axis, the result's last."""
+def sum_of_products(
+    values: Sequence[Any], maps: Sequence[Map], extents: Sequence[int], element: Any
+) -> Any:
+    """Contract two physical tensors; ``maps`` give the loop dim of each physical axis, the result's
+    last.
+    """
     groups = merge_groups(maps, len(extents))
     merged = [[i for i, g in enumerate(groups) if g[0] in m] for m in maps]
-    merged = [sorted(ms, key=lambda i, m=m: m.index(groups[i][0])) for ms, m in zip(merged, maps, strict=True)]
+    merged = [
+        sorted(ms, key=lambda i, m=m: m.index(groups[i][0]))
+        for ms, m in zip(merged, maps, strict=True)
+    ]
     sizes = [_product([extents[d] for d in g]) for g in groups]
     operands = [
-        Operand(_collapsed(v, m, groups), dims(ms)) for v, m, ms in zip(values, maps, merged, strict=False)
+        Operand(_collapsed(v, m, groups), dims(ms))
+        for v, m, ms in zip(values, maps, merged, strict=False)
     ]
     wide = accumulator(element)
     kinds = ["parallel" if i in merged[-1] else "reduction" for i in range(len(groups))]
@@ -56,7 +71,8 @@ def sum_of_products(values: Sequence[Any], maps: Sequence[Map], extents: Sequenc
 
 
 def merge_groups(maps: Sequence[Map], rank: int) -> list[list[int]]:
-    """Runs of loop dims that are adjacent and in the same order in every map they occur in, longest first found.
+    """Runs of loop dims that are adjacent and in the same order in every map they occur in, longest
+    first found.
 
     Parallel dims come before reduction dims, each in the result's or the first operand's order.
     """
@@ -74,9 +90,7 @@ def merge_groups(maps: Sequence[Map], rank: int) -> list[list[int]]:
 
 def _follows(maps: Sequence[Map], a: int, b: int) -> bool:
     """Whether ``b`` stands right after ``a`` in every map that has either."""
-    return all(
-        a in m and b in m and m.index(b) == m.index(a) + 1 for m in maps if a in m or b in m
-    )
+    return all(a in m and b in m and m.index(b) == m.index(a) + 1 for m in maps if a in m or b in m)
 
 
 def _collapsed(value: Any, loop_dims: Map, groups: Sequence[Sequence[int]]) -> Any:

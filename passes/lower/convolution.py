@@ -1,17 +1,18 @@
 """Convolutions, by the cheapest form that is right on every device.
 
-A window that never overlaps (1x1, or as large as its stride) is a contraction over a reshaped input. A depthwise
-convolution loops in the order of its result: IREE's NCHW named op is silently wrong on Vulkan, because two ops of one
-kernel then hand data between invocations without a barrier (docs/iree-miscompiles.md). The rest are channels-last
-named ops where the layout allows, else a generic in the result's order.
+A window that never overlaps (1x1, or as large as its stride) is a contraction over a reshaped
+input. A depthwise convolution loops in the order of its result: IREE's NCHW named op is silently
+wrong on Vulkan, because two ops of one kernel then hand data between invocations without a barrier
+(docs/iree-miscompiles.md). The rest are channels-last named ops where the layout allows, else a
+generic in the result's order.
 """
 
 from collections.abc import Sequence
 from typing import Any
 
 from smartmem.dialects._mlir import ir, linalg
-from smartmem.dialects.layout.attributes import ints
 from smartmem.dialects.layout.ops import ConvOp, element_type, shape
+from smartmem.passes.analysis.windows import Window
 from smartmem.passes.lower import scalars
 from smartmem.passes.lower.builder import (
     Lowering,
@@ -23,16 +24,20 @@ from smartmem.passes.lower.builder import (
     filled,
     generic,
     narrowed,
-    padded,
+    pointwise,
     reassociated,
     sliced,
     widened,
 )
 from smartmem.passes.lower.contraction import sum_of_products
 from smartmem.passes.lower.registry import lowers
-from smartmem.passes.lower.windows import Window, pad_physical
+from smartmem.passes.lower.windows import pad_physical
 
-_CHANNELS_LAST = {1: linalg.Conv1DNwcWcfOp, 2: linalg.Conv2DNhwcHwcfOp, 3: linalg.Conv3DNdhwcDhwcfOp}
+_CHANNELS_LAST = {
+    1: linalg.Conv1DNwcWcfOp,
+    2: linalg.Conv2DNhwcHwcfOp,
+    3: linalg.Conv3DNdhwcDhwcfOp,
+}
 
 
 @lowers(ConvOp)
@@ -40,7 +45,7 @@ def conv(low: Lowering, op: Any) -> Any:
     """Choose the form."""
     window = Window.of(op, shape(op.weight)[2:])
     groups = ir.IntegerAttr(op.attributes["groups"]).value
-    if groups == 1 and window.tiles(shape(op.input)[2:]):
+    if groups == 1 and window.side_by_side():
         return _tiled(low, op, window)
     x = pad_physical(low, op.input, window, 0.0)
     if groups > 1:
@@ -54,21 +59,37 @@ def conv(low: Lowering, op: Any) -> Any:
 
 
 def _tiled(low: Lowering, op: Any, window: Window) -> Any:
-    """Windows side by side: split every spatial axis into (position, offset) and contract over (channel, offsets)."""
-    spatial, n = len(window.kernel), 0
-    out = shape(op.result)
-    c, f = 1, 2
+    """Windows side by side: a matmul of patches [N, *position, window and channels] and weights.
+
+    The patches are written out, one copy: a contraction that reads the window and the channels as
+    loops of their own may become a reduction over several loops, which IREE builds wrong on Vulkan
+    (docs/iree-miscompiles.md). A window of one element is a contraction as it is.
+    """
+    spatial = len(window.kernel)
+    out, order = shape(op.result), low.layout(op.input).order
+    n, c, f = 0, 1, 2
     position = [3 + i for i in range(spatial)]
     offset = [3 + spatial + i for i in range(spatial)]
-    x_axes = {0: [n], 1: [c], **{2 + i: [position[i], offset[i]] for i in range(spatial)}}
-    order = low.layout(op.input).order
     extents = [out[0], shape(op.input)[1], out[1], *out[2:], *window.kernel]
+    x_axes = {0: [n], 1: [c], **{2 + i: [position[i], offset[i]] for i in range(spatial)}}
     x = _cropped(low, op, window)
     x = expanded(x, [[extents[d] for d in x_axes[axis]] for axis in order])
     x_map = tuple(d for axis in order for d in x_axes[axis])
     w_map = low.write(op.weight, (f, c, *offset))
+    if any(size > 1 for size in window.kernel):
+        patch_map = (n, *position, *(d for d in w_map if d != f))
+        x, x_map = _reordered(x, x_map, patch_map), patch_map
     out_map = low.write(op.result, (n, f, *position))
-    return sum_of_products([x, low.value(op.weight)], [x_map, w_map, out_map], extents, element_type(op.result))
+    return sum_of_products(
+        [x, low.value(op.weight)], [x_map, w_map, out_map], extents, element_type(op.result)
+    )
+
+
+def _reordered(value: Any, axes: Sequence[int], wanted: Sequence[int]) -> Any:
+    """``value``, whose axes are called ``axes``, copied with its axes in the order ``wanted``."""
+    sizes = dict(zip(axes, shape(value), strict=True))
+    read = Operand(value, dims([wanted.index(axis) for axis in axes]))
+    return pointwise([read], [sizes[a] for a in wanted], element_type(value), lambda s: s)
 
 
 def _cropped(low: Lowering, op: Any, window: Window) -> Any:
@@ -124,10 +145,14 @@ def _generic(low: Lowering, op: Any, x: Any, window: Window) -> Any:
         Operand(x, low.write(op.input, x_exprs)),
         Operand(low.value(op.weight), low.write(op.weight, w_exprs)),
     ]
-    return _accumulate(operands, low.physical_shape(op.result), 1 + spatial, element_type(op.result))
+    return _accumulate(
+        operands, low.physical_shape(op.result), 1 + spatial, element_type(op.result)
+    )
 
 
-def _accumulate(operands: Sequence[Operand], out: Sequence[int], reductions: int, element: Any) -> Any:
+def _accumulate(
+    operands: Sequence[Operand], out: Sequence[int], reductions: int, element: Any
+) -> Any:
     wide = accumulator(element)
     loops = ["parallel"] * len(out) + ["reduction"] * reductions
 
@@ -139,7 +164,9 @@ def _accumulate(operands: Sequence[Operand], out: Sequence[int], reductions: int
 
 
 def _grouped(low: Lowering, op: Any, x: Any, window: Window, groups: int) -> Any:
-    """The channel axes split into (group, channel of the group); depthwise has one channel on both sides."""
+    """The channel axes split into (group, channel of the group); depthwise has one channel on both
+    sides.
+    """
     spatial = len(window.kernel)
     per_in, per_out = shape(op.weight)[1], shape(op.weight)[0] // groups
     order = low.layout(op.result).order
@@ -183,14 +210,18 @@ def _grouped(low: Lowering, op: Any, x: Any, window: Window, groups: int) -> Any
     if per_out == 1:
         return result
     at = order.index(1)
-    return reassociated(result, [[i + (i > at), *([at + 1] if i == at else [])] for i in range(len(order))])
+    return reassociated(
+        result, [[i + (i > at), *([at + 1] if i == at else [])] for i in range(len(order))]
+    )
 
 
 def _split_axis(value: Any, axis: int, outer: int, inner: int) -> Any:
     """Axis ``axis`` as (outer, inner), where inner is more than 1."""
     if inner == 1:
         return value
-    return expanded(value, [[outer, inner] if i == axis else [s] for i, s in enumerate(shape(value))])
+    return expanded(
+        value, [[outer, inner] if i == axis else [s] for i, s in enumerate(shape(value))]
+    )
 
 
 def _drop_unit(weight: Any, order: Sequence[int], per_out: int) -> Any:

@@ -1,7 +1,8 @@
-"""Softmax and layer norm as reductions and elementwise generics over rows, which IREE tiles together.
+"""Softmax and layer norm as reductions and elementwise generics over rows, which IREE tiles
+together.
 
-Statistics are kept in f32 for 16-bit floats. A row that is wholly masked (all -inf) has softmax 0, as in PyTorch's
-attention.
+Statistics are kept in f32 for 16-bit floats. A row that is wholly masked (all -inf) has softmax 0,
+as in PyTorch's attention.
 """
 
 from collections.abc import Sequence
@@ -31,7 +32,7 @@ def _rows(value: Any, statistic: Any, axes: Sequence[int]) -> list[Operand]:
 
 
 def softmax_rows(value: Any, axis: int, element: Any, *, masked: bool = False) -> Any:
-    """Softmax of a physical tensor along one axis; ``masked`` where a row may be -inf throughout."""
+    """Softmax of a physical tensor along one axis; ``masked`` where a whole row may be -inf."""
     wide = accumulator(element_type(value))
     own = shape(value)
     top = reduced(value, [axis], "max")

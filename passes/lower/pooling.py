@@ -1,4 +1,6 @@
-"""Pooling: a generic over result and window, in the result's order; an average divides by a count known now."""
+"""Pooling: a generic over result and window, in the result's order; an average divides by a count
+known now.
+"""
 
 from typing import Any
 
@@ -8,6 +10,7 @@ from smartmem.dialects._mlir import arith, ir
 from smartmem.dialects.layout.attributes import ints
 from smartmem.dialects.layout.build import number, tensor_of
 from smartmem.dialects.layout.ops import PoolOp, element_type, shape
+from smartmem.passes.analysis.windows import Window
 from smartmem.passes.lower import scalars
 from smartmem.passes.lower.builder import (
     Lowering,
@@ -24,7 +27,7 @@ from smartmem.passes.lower.builder import (
 )
 from smartmem.passes.lower.reduction import neutral
 from smartmem.passes.lower.registry import lowers
-from smartmem.passes.lower.windows import Window, pad_physical
+from smartmem.passes.lower.windows import pad_physical
 
 
 @lowers(PoolOp)
@@ -41,7 +44,8 @@ def pool(low: Lowering, op: Any) -> Any:
     loop = {axis: position for position, axis in enumerate(order)}
     offset = [rank + i for i in range(spatial)]
     reader = [
-        dim(loop[2 + i]) * window.strides[i] + dim(offset[i]) * window.dilations[i] for i in range(spatial)
+        dim(loop[2 + i]) * window.strides[i] + dim(offset[i]) * window.dilations[i]
+        for i in range(spatial)
     ]
     x_exprs = low.write(op.input, [dim(loop[0]), dim(loop[1]), *reader])
     # The window's extent is not readable from x: an operand without contents carries it.
@@ -64,9 +68,14 @@ def _averaged(low: Lowering, op: Any, total: Any, window: Window, wide: Any) -> 
     read = Operand(total, dims(range(len(sizes))))
     if ir.BoolAttr(op.attributes["count_include_pad"]).value or (counts == counts.flat[0]).all():
         full = int(np.prod(window.kernel))
-        whole = full if ir.BoolAttr(op.attributes["count_include_pad"]).value else int(counts.flat[0])
+        whole = (
+            full if ir.BoolAttr(op.attributes["count_include_pad"]).value else int(counts.flat[0])
+        )
         return pointwise(
-            [read], sizes, element, lambda s: scalars.cast(scalars.div(s, constant(whole, wide)), element)
+            [read],
+            sizes,
+            element,
+            lambda s: scalars.cast(scalars.div(s, constant(whole, wide)), element),
         )
     kind = tensor_of(counts.shape, wide)
     held = ir.DenseElementsAttr.get([number(float(c), wide) for c in counts.flat], type=kind)

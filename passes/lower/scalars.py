@@ -1,4 +1,6 @@
-"""The elementwise functions on scalars: one small function each, by the names of ``dialects/layout/functions.py``."""
+"""The elementwise functions on scalars: one small function each, by the names of
+``dialects/layout/functions.py``.
+"""
 
 import math as pymath
 from collections.abc import Callable
@@ -107,24 +109,66 @@ def _gelu_tanh(a: Value) -> Value:
 
 def _softplus(a: Value) -> Value:
     """max(a, 0) + log1p(exp(-|a|)), which never overflows."""
-    tail = math.Log1pOp(exp(_neg(_abs(a)))).result
-    return add(_relu(a), tail)
+    return add(_relu(a), _log1p(exp(_neg(_abs(a)))))
 
 
 def _sign(a: Value) -> Value:
     zero = _number(0, a)
     positive = select(compare("gt", a, zero), _number(1, a), zero)
-    signed = select(compare("lt", a, zero), _number(-1, a), positive)
-    return select(compare("ne", a, a), a, signed) if is_float(a) else signed
+    return select(compare("lt", a, zero), _number(-1, a), positive)
+
+
+def _fmod(a: Value, b: Value) -> Value:
+    """Rest of a division towards zero: it has the sign of the dividend."""
+    return (arith.RemFOp if is_float(a) else arith.RemSIOp)(a, b).result
+
+
+def _rest_differs(rest: Value, b: Value) -> Value:
+    """Whether the rest of a division towards zero is not that of one downwards."""
+    zero = _number(0, b)
+    opposite = compare("ne", compare("lt", rest, zero), compare("lt", b, zero))
+    return arith.AndIOp(opposite, compare("ne", rest, zero)).result
 
 
 def _remainder(a: Value, b: Value) -> Value:
     """PyTorch's remainder: it has the sign of the divisor."""
-    rest = (arith.RemFOp if is_float(a) else arith.RemSIOp)(a, b).result
-    zero = _number(0, a)
-    opposite = compare("ne", compare("lt", rest, zero), compare("lt", b, zero))
-    wrong = arith.AndIOp(opposite, compare("ne", rest, zero)).result
-    return select(wrong, add(rest, b), rest)
+    rest = _fmod(a, b)
+    return select(_rest_differs(rest, b), add(rest, b), rest)
+
+
+def _floor_div(a: Value, b: Value) -> Value:
+    """Division downwards. Floats as in PyTorch: by the exact rest, so that 1 // 0.1 is 9."""
+    if not is_float(a):
+        return arith.FloorDivSIOp(a, b).result
+    rest = _fmod(a, b)
+    quotient = div(sub(a, rest), b)
+    return math.RoundEvenOp(
+        select(_rest_differs(rest, b), sub(quotient, _number(1, a)), quotient)
+    ).result
+
+
+def _pow(a: Value, b: Value) -> Value:
+    """a ** b by the magnitude of a: IREE expands pow to exp(b log a), NaN for a < 0 and for 0 ** 0."""
+    size = math.PowFOp(_abs(a), b).result
+    half = mul(b, _number(0.5, b))
+    whole = compare("eq", math.FloorOp(b).result, b)
+    odd = arith.AndIOp(whole, compare("ne", math.FloorOp(half).result, half)).result
+    signed = select(odd, _neg(size), size)
+    below = select(whole, signed, _number(pymath.nan, a))
+    power = select(compare("lt", a, _number(0, a)), below, size)
+    return select(compare("eq", b, _number(0, b)), _number(1, a), power)
+
+
+def _log1p(a: Value) -> Value:
+    """log(1 + a); near 0 by 2 atanh(a / (2 + a)): Vulkan has no log1p, and its log is good to 2^-21 only near 1."""
+    ratio = div(a, add(_number(2, a), a))
+    square = mul(ratio, ratio)
+    series = _number(1 / 11, a)
+    for power in (9, 7, 5, 3, 1):
+        series = add(mul(series, square), _number(1 / power, a))
+    near = compare("lt", _abs(a), _number(0.4, a))
+    far = math.LogOp(add(_number(1, a), a)).result
+    return select(near, mul(mul(_number(2, a), ratio), series), far)
 
 
 def _log2(a: Value) -> Value:
@@ -144,7 +188,7 @@ def _logical_not(a: Value) -> Value:
 
 
 def cast(a: Value, element: Any) -> Value:
-    """``a`` converted to ``element``: to bool by comparison with zero, float to int towards zero."""
+    """``a`` converted to ``element``: to bool by comparing with zero, to int towards zero."""
     if a.type == element:
         return a
     source_float = is_float(a)
@@ -159,6 +203,9 @@ def cast(a: Value, element: Any) -> Value:
     if source_float:
         return arith.FPToSIOp(element, a).result
     width = ir.IntegerType(a.type).width
+    if isinstance(element, ir.BF16Type):
+        # LLVM converts integers to it by a call to a library that IREE does not link.
+        return cast(cast(a, ir.F32Type.get()), element)
     if target_float:
         return (arith.UIToFPOp if width == 1 else arith.SIToFPOp)(element, a).result
     if ir.IntegerType(element).width < width:
@@ -172,7 +219,7 @@ SCALARS: dict[str, Callable[..., Value]] = {
     "exp": exp,
     "expm1": lambda a: math.ExpM1Op(a).result,
     "log": lambda a: math.LogOp(a).result,
-    "log1p": lambda a: math.Log1pOp(a).result,
+    "log1p": _log1p,
     "log2": _log2,
     "sqrt": lambda a: math.SqrtOp(a).result,
     "rsqrt": lambda a: math.RsqrtOp(a).result,
@@ -197,10 +244,11 @@ SCALARS: dict[str, Callable[..., Value]] = {
     "sub": sub,
     "mul": mul,
     "div": div,
-    "floor_div": lambda a, b: arith.FloorDivSIOp(a, b).result,
-    "pow": lambda a, b: math.PowFOp(a, b).result,
+    "floor_div": _floor_div,
+    "pow": _pow,
     "maximum": maximum,
     "minimum": minimum,
+    "fmod": _fmod,
     "remainder": _remainder,
     "atan2": lambda a, b: math.Atan2Op(a, b).result,
     "bit_and": lambda a, b: arith.AndIOp(a, b).result,

@@ -1,10 +1,10 @@
 """Ops that only move elements: weights, views, relayouts, pad, concatenate, gather.
 
-A view is lowered by the cheapest form its index map allows: reshapes, slices and one transpose; else, where an axis
-wraps around (roll), two such views side by side; else a gather, element by element.
+A view is lowered by the cheapest form its index map allows: reshapes, slices and one transpose;
+else (a roll, a flip) a gather, element by element, which IREE fuses with elementwise consumers.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from smartmem.dialects import algebra
@@ -29,10 +29,10 @@ from smartmem.passes.lower.builder import (
     Operand,
     constant,
     dim,
+    dims,
     empty,
     expanded,
     generic,
-    dims,
     index_constant,
     padded,
     pointwise,
@@ -56,7 +56,9 @@ def weight(low: Lowering, op: Any) -> Any:
 
 @lowers(ViewOp)
 def view(low: Lowering, op: Any) -> Any:
-    """The index map between the two memories: out of the result's order, through the map, into the input's order."""
+    """The index map between the two memories: out of the result's order, through the map, into the
+    input's order.
+    """
     index_map = to_index_map(
         ir.AffineMapAttr(op.attributes["index_map"]).value, shape(op.result), shape(op.input)
     )
@@ -84,12 +86,7 @@ def viewed(value: Any, index_map: IndexMap) -> Any:
         for step in steps:
             value = _applied(value, step)
         return value
-    split = _wrap_point(index_map)
-    if split is None:
-        return _gathered(value, index_map)
-    axis, point = split
-    parts = [viewed(value, part) for part in _parts(index_map, axis, point)]
-    return concatenated(parts, axis)
+    return _gathered(value, index_map)
 
 
 def _applied(value: Any, step: Any) -> Any:
@@ -112,7 +109,9 @@ def _collapsed(value: Any, groups: Sequence[Sequence[int]]) -> Any:
         axes.append(list(range(first, first + len(group))))
         first += len(group)
     if not axes:
-        return tensor.CollapseShapeOp(tensor_of((), element_type(value)), value, ir.ArrayAttr.get([])).result
+        return tensor.CollapseShapeOp(
+            tensor_of((), element_type(value)), value, ir.ArrayAttr.get([])
+        ).result
     return reassociated(value, axes)
 
 
@@ -124,44 +123,11 @@ def _transposed(value: Any, step: Transpose) -> Any:
     return pointwise([Operand(value, tuple(exprs))], step.shape, element_type(value), lambda s: s)
 
 
-def _sums_of_mods(expr: algebra.Expr) -> Iterator[algebra.Mod]:
-    """Every ``(a + b) mod n`` inside ``expr``."""
-    match expr:
-        case algebra.Mod(algebra.Add(), _):
-            yield expr
-        case algebra.Add(lhs, rhs):
-            yield from _sums_of_mods(lhs)
-            yield from _sums_of_mods(rhs)
-        case algebra.Mul(inner, _) | algebra.FloorDiv(inner, _) | algebra.Mod(inner, _):
-            yield from _sums_of_mods(inner)
-        case _:
-            return
-
-
-def _wrap_point(index_map: IndexMap) -> tuple[int, int] | None:
-    """The result axis along which ``(d + shift) mod size`` wraps, and where."""
-    for mod in (m for result in index_map.results for m in _sums_of_mods(result)):
-        match mod.inner:
-            case algebra.Add(algebra.Dim(axis), algebra.Const(shift)):
-                point = mod.modulus - shift % mod.modulus
-                if 0 < point < index_map.domain[axis]:
-                    return axis, point
-    return None
-
-
-def _parts(index_map: IndexMap, axis: int, point: int) -> list[IndexMap]:
-    domain = index_map.domain
-    parts: list[IndexMap] = []
-    for start, stop in ((0, point), (point, domain[axis])):
-        starts = tuple(start if i == axis else 0 for i in range(len(domain)))
-        sizes = tuple(stop - start if i == axis else s for i, s in enumerate(domain))
-        box = IndexMap.slice(domain, starts, sizes, (1,) * len(domain))
-        parts.append(algebra.compose(box, index_map))
-    return parts
-
-
 def _gathered(value: Any, index_map: IndexMap) -> Any:
-    """Element by element: an index computed per result element. Only ever in a kernel of its own."""
+    """Element by element: an index computed per result element.
+
+    Only ever in a kernel of its own.
+    """
 
     def body(_: Any) -> Any:
         indices = [linalg.IndexOp(i).result for i in range(len(index_map.domain))]
@@ -174,7 +140,9 @@ def _gathered(value: Any, index_map: IndexMap) -> Any:
 
 
 def _computed(expr: Any, indices: Sequence[Any]) -> Any:
-    """An index expression as arithmetic; every intermediate dividend is kept non-negative by the map's bounds."""
+    """An index expression as arithmetic; every intermediate dividend is kept non-negative by the
+    map's bounds.
+    """
     match expr:
         case algebra.Dim(index):
             return indices[index]
@@ -209,7 +177,9 @@ def pad(low: Lowering, op: Any) -> Any:
 
 @lowers(ConcatOp)
 def concat(low: Lowering, op: Any) -> Any:
-    """A whole chain of one layout joined in memory at once; a link inside the chain is never materialised."""
+    """A whole chain of one layout joined in memory at once; a link inside the chain is never
+    materialised.
+    """
     order = low.layout(op.result).order
     parts = _chain(op)
     if any(low.layout(v).order != order for v in parts):
@@ -242,7 +212,10 @@ def concatenated(values: Sequence[Any], axis: int) -> Any:
 
 @lowers(GatherOp)
 def gather(low: Lowering, op: Any) -> Any:
-    """One load per result element. A position outside the table reads nothing: floats become NaN, integers 0."""
+    """One load per result element.
+
+    A position outside the table reads nothing: floats become NaN, integers 0.
+    """
     axis = ir.IntegerAttr(op.attributes["dim"]).value
     table, indices = op.table, op.indices
     span = len(shape(indices))
@@ -271,4 +244,6 @@ def gather(low: Lowering, op: Any) -> Any:
         return scalars.select(inside, item, constant(absent, element))
 
     sizes = low.physical_shape(op.result)
-    return generic([read], empty(sizes, element), dims(range(len(sizes))), ["parallel"] * len(sizes), body)
+    return generic(
+        [read], empty(sizes, element), dims(range(len(sizes))), ["parallel"] * len(sizes), body
+    )

@@ -1,7 +1,8 @@
 """Which layouts each op takes and gives: facts about ops, no change of IR.
 
-A rule looks at one op and the layouts its operands have now, and answers with a ``Choice``: the layout every operand
-must have and the one the result gets. An op without a rule is a barrier: row-major in, row-major out.
+A rule looks at one op and the layouts its operands have now, and answers with a ``Choice``: the
+layout every operand must have and the one the result gets. An op without a rule is a barrier:
+row-major in, row-major out.
 """
 
 from collections.abc import Callable, Sequence
@@ -9,18 +10,24 @@ from dataclasses import dataclass
 from typing import Any
 
 from smartmem.dialects._mlir import ir
-from smartmem.dialects.layouts import Layout
 from smartmem.dialects.layout import ops
 from smartmem.dialects.layout.maps import contraction_dims
 from smartmem.dialects.layout.ops import shape
+from smartmem.dialects.layouts import Layout
+from smartmem.passes.analysis.windows import Window
 
 
 @dataclass(frozen=True)
 class Choice:
-    """``operands``: the layout needed of each, ``None`` where any order will do; ``result``: the layout given."""
+    """``operands``: the layout needed of each, ``None`` where any order will do; ``result``: the
+    layout given.
+
+    ``prefers``: per operand, the layout taken where it costs nothing.
+    """
 
     operands: tuple[Layout | None, ...]
     result: Layout
+    prefers: tuple[Layout | None, ...] = ()
 
 
 Rule = Callable[[Any, Sequence[Layout]], Choice]
@@ -51,14 +58,21 @@ def choose(op: Any, given: Sequence[Layout]) -> Choice:
 
 @_rule(ops.ConvOp)
 def conv(op: Any, given: Sequence[Layout]) -> Choice:
-    """Channels innermost: the reduction dim lies contiguous and the padded dims are never innermost.
+    """Channels innermost: the reduction dim lies contiguous and the padded dims are never
+    innermost.
 
-    The kernel is [window, C, O] so that its reads run along the output channels, as the result's writes do.
+    The kernel is [window, C, O] so that its reads run along the output channels, as the result's
+    writes do. Windows side by side are a contraction, which reads its input in any order: a patch
+    embedding takes the image as it comes.
     """
     rank = len(shape(op.input))
     last = Layout.channels_last(rank)
     kernel = Layout((*range(2, rank), 1, 0))
-    return Choice((last, kernel), last)
+    contraction = (
+        Window.of(op, shape(op.weight)[2:]).side_by_side()
+        and ir.IntegerAttr(op.attributes["groups"]).value == 1
+    )
+    return Choice((None if contraction else last, kernel), last)
 
 
 @_rule(ops.PoolOp)
@@ -69,13 +83,15 @@ def pool(op: Any, given: Sequence[Layout]) -> Choice:
 
 @_rule(ops.PadOp)
 def pad(op: Any, given: Sequence[Layout]) -> Choice:
-    """The layout of the input goes through."""
-    return Choice((None,), given[0])
+    """Tied: the layout of the input goes through."""
+    return Choice((given[0],), given[0])
 
 
 @_rule(ops.ElementwiseOp)
 def elementwise(op: Any, given: Sequence[Layout]) -> Choice:
-    """The layout of the largest operand of full rank that has one of its own; the others are indexed for free."""
+    """The layout of the largest operand of full rank that has one of its own; the others are
+    indexed for free.
+    """
     rank = len(shape(op.result))
     full = [
         (v, layout)
@@ -83,7 +99,8 @@ def elementwise(op: Any, given: Sequence[Layout]) -> Choice:
         if shape(v) == shape(op.result) and not layout.is_default
     ]
     result = full[0][1] if full else Layout.row_major(rank)
-    return Choice((None,) * len(given), result)
+    prefers = tuple(result if shape(v) == shape(op.result) else None for v in op.operands)
+    return Choice((None,) * len(given), result, prefers)
 
 
 @_rule(ops.ReduceOp)
@@ -94,14 +111,16 @@ def reduce(op: Any, given: Sequence[Layout]) -> Choice:
 
 @_rule(ops.ConcatOp)
 def concat(op: Any, given: Sequence[Layout]) -> Choice:
-    """All in one layout: the one most inputs have (the first of them where several are as common)."""
+    """All in one layout: the one most inputs have, the first of them where there are several."""
     common = max(given, key=lambda layout: sum(g == layout for g in given))
     return Choice((common,) * len(given), common)
 
 
 @_rule(ops.ContractOp)
 def contract(op: Any, given: Sequence[Layout]) -> Choice:
-    """A weight lies K x N, its columns contiguous as the result's are; other operands are read in any order."""
+    """A weight lies K x N, its columns contiguous as the result's are; other operands are read in
+    any order.
+    """
     wanted: list[Layout | None] = [None, None]
     for position, value in enumerate((op.lhs, op.rhs)):
         if is_weight(value):
@@ -118,7 +137,9 @@ def _columns_innermost(op: Any, position: int) -> Layout:
 
 @_rule(ops.ViewOp)
 def view(op: Any, given: Sequence[Layout]) -> Choice:
-    """An index map reads any order at no cost; the result is row-major unless its consumers ask otherwise."""
+    """An index map reads any order at no cost; the result is row-major unless its consumers ask
+    otherwise.
+    """
     return Choice((None,), row_major(op.result))
 
 
@@ -136,14 +157,14 @@ def gather(op: Any, given: Sequence[Layout]) -> Choice:
 
 @_rule(ops.SoftmaxOp)
 def softmax(op: Any, given: Sequence[Layout]) -> Choice:
-    """Keeps its input's layout."""
-    return Choice((None,), given[0])
+    """Tied: keeps its input's layout."""
+    return Choice((given[0],), given[0])
 
 
 @_rule(ops.LayerNormOp)
 def layer_norm(op: Any, given: Sequence[Layout]) -> Choice:
-    """Keeps its input's layout."""
-    return Choice((None, *(row_major(v) for v in list(op.operands)[1:])), given[0])
+    """Tied: keeps its input's layout."""
+    return Choice((given[0], *(row_major(v) for v in list(op.operands)[1:])), given[0])
 
 
 def is_weight(value: Any) -> bool:
@@ -157,5 +178,3 @@ def is_free_view(value: Any) -> bool:
     owner = value.owner
     names = (ops.ViewOp.OPERATION_NAME, ops.RelayoutOp.OPERATION_NAME)
     return not isinstance(owner, ir.Block) and owner.name in names
-
-

@@ -17,14 +17,15 @@ def command(as_json: bool) -> None:
     if as_json:
         print_json({"devices": [vars(device) for device in devices]})
         return
-    for device in devices:
-        print_pairs(
-            [
-                (device.kind, device.name),
-                ("  driver", f"{device.driver}, {device.api}"),
-                ("  target", device.target),
-                ("  uri", device.uri),
-            ]
+    print_pairs(
+        line
+        for device in devices
+        for line in (
+            (device.kind, device.name),
+            ("  driver", f"{device.driver}, {device.api}"),
+            ("  target", device.target),
+            ("  uri", device.uri),
         )
+    )
     if len(devices) == 1:
         click.echo(f"no Vulkan device. {VULKAN_HINT}", err=True)

@@ -18,17 +18,21 @@ from smartmem.errors import UserError
 def command(path: Path, targets: tuple[str, ...], as_json: bool) -> None:
     """Show the report of the compiled model at PATH."""
     from smartmem.runtime.bundle import Bundle
-    from smartmem.runtime.devices import nearest
+    from smartmem.spelling import did_you_mean
+    from smartmem.timings import recall
 
     bundle = Bundle.open(path)
     known = bundle.manifest.targets
     for name in targets:
         if name not in known:
             raise UserError(
-                f"{path}: no target {name!r}.{nearest(name, known)}",
+                f"{path}: no target {name!r}.{did_you_mean(name, known)}",
                 hint=f"It was compiled for {', '.join(known)}.",
             )
-    reports = {name: bundle.report(name) for name in (targets or sorted(known))}
+    reports = {
+        name: {**bundle.report(name), "compile_seconds": recall(known[name].sha256)}
+        for name in (targets or sorted(known))
+    }
     if as_json:
         print_json({"path": str(path), "targets": reports})
         return

@@ -322,7 +322,9 @@ def test_chains_equal_numpy(
         expected = function(expected)
     total = chain(*maps)
     check_against(total, expected)
-    assert simplify(total) == total
+    again = simplify(total)
+    assert again == total or factor(total) is None  # without digits one form is not promised
+    assert all(map(np.array_equal, evaluate(again), evaluate(total)))
     stepwise = numbered(shape)
     for index_map in maps:
         stepwise = apply(index_map, stepwise)
@@ -566,6 +568,8 @@ def test_inverse_of_flips_and_unaligned_reshapes() -> None:
     assert inverse(flip) == flip
     reshape = IndexMap.reshape((4, 6), (6, 4))
     assert inverse(reshape) == IndexMap.reshape((6, 4), (4, 6))
+    unaligned = IndexMap.reshape((2, 10, 3), (5, 6, 2))
+    assert factor(unaligned) == (Collapse(((2, 10, 3),)), Expand(((5, 6, 2),)))
     assert inverse(IndexMap.roll((4,), (1,))) is None
     assert inverse(IndexMap.slice((4,), (0,), (2,), (1,))) is None
 

@@ -1,0 +1,129 @@
+// RUN: %smartmem-opt %s --split-input-file --pass-pipeline='smartmem-lower-to-linalg{device=vulkan},canonicalize,cse' | %filecheck %s
+
+// A weight is a global filled from the archive's entry for its key and layout; two loads share one global.
+
+// CHECK: "util.global"() {initial_value = #flow.parameter.named<"model"::"fc.weight@[1, 0]"> : tensor<2x3xf32>, sym_name = "weight_0"
+// CHECK-NOT: "util.global"()
+// CHECK-LABEL: func.func @weight
+// CHECK: %[[A:.*]] = "util.global.load"() {global = @weight_0} : () -> tensor<2x3xf32>
+// CHECK: %[[B:.*]] = "util.global.load"() {global = @weight_0} : () -> tensor<2x3xf32>
+// CHECK: linalg.generic {{.*}} ins(%[[A]], %[[B]] : tensor<2x3xf32>, tensor<2x3xf32>) outs(%{{.*}} : tensor<3x2xf32>)
+func.func @weight() -> tensor<2x3xf32> {
+  %0 = "layout.weight"() {encoding = #layout.dense, key = "fc.weight"} : () -> tensor<3x2xf32, #layout.repr<array<i64: 1, 0>, [], [], "buffer">>
+  %1 = "layout.weight"() {encoding = #layout.dense, key = "fc.weight"} : () -> tensor<3x2xf32, #layout.repr<array<i64: 1, 0>, [], [], "buffer">>
+  %2 = "layout.elementwise"(%0, %1) {fn = "add", operandSegmentSizes = array<i32: 1, 1, 0>} : (tensor<3x2xf32, #layout.repr<array<i64: 1, 0>, [], [], "buffer">>, tensor<3x2xf32, #layout.repr<array<i64: 1, 0>, [], [], "buffer">>) -> tensor<3x2xf32>
+  %3 = "layout.view"(%2) {index_map = affine_map<(i, j) -> (j, i)>} : (tensor<3x2xf32>) -> tensor<2x3xf32>
+  return %3 : tensor<2x3xf32>
+}
+
+// -----
+
+// A reshape costs nothing.
+
+// CHECK-LABEL: func.func @reshape
+// CHECK-NEXT: tensor.expand_shape %arg0 {{\[\[}}0], [1, 2]] output_shape [4, 2, 3] : tensor<4x6xf32> into tensor<4x2x3xf32>
+// CHECK-NEXT: return
+func.func @reshape(%x: tensor<4x6xf32>) -> tensor<4x2x3xf32> {
+  %0 = "layout.view"(%x) {index_map = affine_map<(i, j, k) -> (i, j * 3 + k)>} : (tensor<4x6xf32>) -> tensor<4x2x3xf32>
+  return %0 : tensor<4x2x3xf32>
+}
+
+// -----
+
+// A transpose is one generic, which IREE fuses with what follows.
+
+// CHECK-DAG: #[[IN:.*]] = affine_map<(d0, d1) -> (d1, d0)>
+// CHECK-DAG: #[[OUT:.*]] = affine_map<(d0, d1) -> (d0, d1)>
+// CHECK-LABEL: func.func @transpose
+// CHECK: linalg.generic {indexing_maps = [#[[IN]], #[[OUT]]], iterator_types = ["parallel", "parallel"]} ins(%arg0 : tensor<4x6xf32>)
+func.func @transpose(%x: tensor<4x6xf32>) -> tensor<6x4xf32> {
+  %0 = "layout.view"(%x) {index_map = affine_map<(i, j) -> (j, i)>} : (tensor<4x6xf32>) -> tensor<6x4xf32>
+  return %0 : tensor<6x4xf32>
+}
+
+// -----
+
+// A strided box is a slice.
+
+// CHECK-LABEL: func.func @slice
+// CHECK-NEXT: tensor.extract_slice %arg0[1, 2] [2, 2] [1, 3] : tensor<4x6xf32> to tensor<2x2xf32>
+// CHECK-NEXT: return
+func.func @slice(%x: tensor<4x6xf32>) -> tensor<2x2xf32> {
+  %0 = "layout.view"(%x) {index_map = affine_map<(i, j) -> (i + 1, j * 3 + 2)>} : (tensor<4x6xf32>) -> tensor<2x2xf32>
+  return %0 : tensor<2x2xf32>
+}
+
+// -----
+
+// A roll reads element by element, at a position computed from the loops, so that it fuses with what reads it.
+
+// CHECK-LABEL: func.func @roll
+// CHECK: linalg.generic {{.*}} iterator_types = ["parallel", "parallel"]
+// CHECK-DAG: %[[I:.*]] = linalg.index 0 : index
+// CHECK-DAG: %[[J:.*]] = linalg.index 1 : index
+// CHECK: %[[MOVED:.*]] = arith.addi %[[I]], %{{.*}} : index
+// CHECK: arith.remsi %[[MOVED]], %{{.*}} : index
+// CHECK: tensor.extract %arg0[%{{.*}}, %[[J]]] : tensor<8x4xf32>
+func.func @roll(%x: tensor<8x4xf32>) -> tensor<8x4xf32> {
+  %0 = "layout.view"(%x) {index_map = affine_map<(i, j) -> ((i + 3) mod 8, j)>} : (tensor<8x4xf32>) -> tensor<8x4xf32>
+  return %0 : tensor<8x4xf32>
+}
+
+// -----
+
+// A map that is no reshape, slice or transpose is read element by element.
+
+// CHECK-LABEL: func.func @flip
+// CHECK: linalg.generic
+// CHECK: %[[I:.*]] = linalg.index 0 : index
+// CHECK: %[[J:.*]] = arith.subi %{{.*}}, %[[I]] : index
+// CHECK: tensor.extract %arg0[%[[J]]] : tensor<8xf32>
+func.func @flip(%x: tensor<8xf32>) -> tensor<8xf32> {
+  %0 = "layout.view"(%x) {index_map = affine_map<(i) -> (-i + 7)>} : (tensor<8xf32>) -> tensor<8xf32>
+  return %0 : tensor<8xf32>
+}
+
+// -----
+
+// A relayout is a copy into the other order; a view that undoes the order is only a reshape.
+
+// CHECK-LABEL: func.func @relayout
+// CHECK: %[[LAST:.*]] = linalg.generic {{.*}} ins(%arg0 : tensor<1x3x8x8xf32>) outs(%{{.*}} : tensor<1x8x8x3xf32>)
+// CHECK-NOT: linalg.generic
+// CHECK: tensor.collapse_shape %[[LAST]] {{\[\[}}0], [1, 2], [3]] : tensor<1x8x8x3xf32> into tensor<1x64x3xf32>
+func.func @relayout(%x: tensor<1x3x8x8xf32>) -> tensor<1x64x3xf32> {
+  %0 = "layout.relayout"(%x) : (tensor<1x3x8x8xf32>) -> tensor<1x3x8x8xf32, #layout.repr<array<i64: 0, 2, 3, 1>, [], [], "buffer">>
+  %1 = "layout.view"(%0) {index_map = affine_map<(n, t, c) -> (n, c, t floordiv 8, t mod 8)>} : (tensor<1x3x8x8xf32, #layout.repr<array<i64: 0, 2, 3, 1>, [], [], "buffer">>) -> tensor<1x64x3xf32>
+  return %1 : tensor<1x64x3xf32>
+}
+
+// -----
+
+// A chain is joined at once.
+
+// CHECK-LABEL: func.func @concat
+// CHECK-NEXT: tensor.concat dim(1) %arg0, %arg1, %arg0 : (tensor<4x2xf32>, tensor<4x3xf32>, tensor<4x2xf32>) -> tensor<4x7xf32>
+// CHECK-NEXT: return
+func.func @concat(%x: tensor<4x2xf32>, %y: tensor<4x3xf32>) -> tensor<4x7xf32> {
+  %0 = "layout.concat"(%x, %y) {dim = 1} : (tensor<4x2xf32>, tensor<4x3xf32>) -> tensor<4x5xf32>
+  %1 = "layout.concat"(%0, %x) {dim = 1} : (tensor<4x5xf32>, tensor<4x2xf32>) -> tensor<4x7xf32>
+  return %1 : tensor<4x7xf32>
+}
+
+// -----
+
+// A look-up clamps its position and answers NaN outside the table.
+
+// CHECK-DAG: #[[ROW:.*]] = affine_map<(d0, d1) -> (d0)>
+// CHECK-LABEL: func.func @gather
+// CHECK-DAG: %[[NAN:.*]] = arith.constant 0x7FC00000 : f32
+// CHECK-DAG: %[[LAST:.*]] = arith.constant 9 : index
+// CHECK: linalg.generic {indexing_maps = [#[[ROW]], #{{.*}}], iterator_types = ["parallel", "parallel"]} ins(%arg1 : tensor<4xi32>)
+// CHECK: %[[SAFE:.*]] = arith.minsi %{{.*}}, %[[LAST]] : index
+// CHECK: %[[COLUMN:.*]] = linalg.index 1 : index
+// CHECK: %[[ITEM:.*]] = tensor.extract %arg0[%[[SAFE]], %[[COLUMN]]] : tensor<10x6xf32>
+// CHECK: arith.select %{{.*}}, %[[ITEM]], %[[NAN]] : f32
+func.func @gather(%table: tensor<10x6xf32>, %ids: tensor<4xi32>) -> tensor<4x6xf32> {
+  %0 = "layout.gather"(%table, %ids) {dim = 0} : (tensor<10x6xf32>, tensor<4xi32>) -> tensor<4x6xf32>
+  return %0 : tensor<4x6xf32>
+}

@@ -1,0 +1,283 @@
+"""The command line on a small bundle: output, JSON, messages and exit codes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from smartmem.cli import output
+from smartmem.cli.compile import check_target_names, default_output
+from smartmem.cli.main import VERBS, main
+from smartmem.cli.report import report_lines
+from smartmem.cli.run import random_inputs
+from smartmem.errors import UserError
+from smartmem.runtime.bundle import BundleWriter, TensorSpec
+
+Capture = pytest.CaptureFixture[str]
+
+MODULE = """
+func.func @main(%x: tensor<4xf32>) -> tensor<4xf32> {
+  %y = arith.addf %x, %x : tensor<4xf32>
+  return %y : tensor<4xf32>
+}
+"""
+
+MODEL = """
+import torch
+
+class Twice(torch.nn.Module):
+    def forward(self, x):
+        return x + x
+
+class Thrice(torch.nn.Module):
+    def forward(self, x):
+        return x * 3
+
+def twice():
+    return Twice(), (torch.arange(4.0),)
+
+def thrice():
+    return Thrice(), (torch.arange(4.0),)
+"""
+
+REPORT = {
+    "graph_ops": 1,
+    "layout_ops_in_graph": 0,
+    "dispatches": 1,
+    "layout_dispatches": 0,
+    "layout_bytes": 0,
+    "total_bytes": 32,
+    "weights_bytes": 0,
+    "peak_transient_bytes": 0,
+    "compile_seconds": {"iree": 0.5},
+}
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A compiled model that doubles four floats."""
+    folder = tmp_path_factory.mktemp("cli")
+    (folder / "m.mlir").write_text(MODULE, encoding="utf-8")
+    subprocess.run(
+        [
+            Path(sys.executable).with_name("iree-compile"),
+            folder / "m.mlir",
+            "--iree-hal-target-device=local",
+            "--iree-hal-local-target-device-backends=llvm-cpu",
+            "--iree-llvmcpu-target-cpu=host",
+            f"-o={folder / 'm.vmfb'}",
+        ],
+        check=True,
+    )
+    leaf = {"kind": "tensor", "index": 0}
+    with BundleWriter(folder / "m.smartmem") as writer:
+        writer.add_target(
+            "cpu",
+            kind="cpu",
+            iree_target="host",
+            vmfb=(folder / "m.vmfb").read_bytes(),
+            plan={},
+            report=REPORT,
+        )
+        writer.finish(
+            inputs=[TensorSpec("x", (4,), "float32", "float32")],
+            outputs=[TensorSpec("y", (4,), "float32", "float32")],
+            input_tree={
+                "kind": "tuple",
+                "items": [
+                    {"kind": "tuple", "items": [leaf]},
+                    {"kind": "dict", "keys": [], "items": []},
+                ],
+            },
+            output_tree=leaf,
+            versions={},
+            source={},
+        )
+    return folder / "m.smartmem"
+
+
+def run_json(capsys: Capture, *arguments: str) -> tuple[int, dict[str, Any]]:
+    code = main([*arguments, "--json"])
+    return code, json.loads(capsys.readouterr().out)
+
+
+def test_help_names_every_verb(capsys: Capture) -> None:
+    assert main(["--help"]) == 0
+    text = capsys.readouterr().out
+    assert all(f"  {verb} " in text for verb in VERBS)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_has_help_and_json(capsys: Capture, verb: str) -> None:
+    assert main([verb, "--help"]) == 0
+    assert "--json" in capsys.readouterr().out
+
+
+def test_run(capsys: Capture, bundle: Path) -> None:
+    assert main(["run", str(bundle), "--device", "cpu", "--repeat", "3"]) == 0
+    captured = capsys.readouterr()
+    labels = [line.split()[0] for line in captured.out.splitlines()]
+    assert labels == ["device", "target", "inputs", "cold", "warm", "y"]
+    assert "running on cpu" in captured.err
+
+
+def test_run_json_with_files(capsys: Capture, bundle: Path, tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", np.arange(4, dtype=np.float32))
+    options = ["--input", str(tmp_path / "x.npy"), "--output-dir", str(tmp_path / "out")]
+    code, data = run_json(capsys, "run", str(bundle), "--repeat", "2", *options)
+    assert code == 0
+    assert data["device"]["name"] == "cpu"
+    assert len(data["warm_seconds"]) == 2
+    assert data["outputs"] == [{"name": "y", "dtype": "float32", "shape": [4]}]
+    assert np.load(data["files"][0]).tolist() == [0, 2, 4, 6]
+
+
+def test_run_refuses_wrong_files(capsys: Capture, bundle: Path, tmp_path: Path) -> None:
+    (tmp_path / "x.npy").write_text("no array", encoding="utf-8")
+    file = str(tmp_path / "x.npy")
+    assert main(["run", str(bundle), "--input", file]) == 1
+    assert "x.npy: cannot be read as .npy" in capsys.readouterr().err
+    assert main(["run", str(bundle), "--input", file, "--input", file]) == 1
+    assert "takes 1 inputs (x), got 2 files" in capsys.readouterr().err
+
+
+def test_stats(capsys: Capture, bundle: Path) -> None:
+    code, data = run_json(capsys, "stats", str(bundle))
+    assert (code, data["targets"]) == (0, {"cpu": REPORT})
+    assert main(["stats", str(bundle), "--target", "cpuu"]) == 1
+    assert "Did you mean 'cpu'?" in capsys.readouterr().err
+
+
+def test_devices(capsys: Capture) -> None:
+    code, data = run_json(capsys, "devices")
+    assert code == 0
+    assert data["devices"][0]["uri"] == "local-task"
+    assert main(["devices"]) == 0
+    assert "cpu" in capsys.readouterr().out
+
+
+@pytest.fixture
+def spec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The name of a module with the callables `twice` and `thrice`."""
+    (tmp_path / "cli_models.py").write_text(MODEL, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    return "cli_models"
+
+
+def test_verify(capsys: Capture, bundle: Path, spec: str) -> None:
+    code, data = run_json(capsys, "verify", str(bundle), f"{spec}:twice", "--device", "cpu")
+    assert (code, data["ok"]) == (0, True)
+    row = data["devices"][0]["outputs"][0]
+    assert row["relative_l2"] <= row["tolerance"] == 1e-4
+
+
+def test_verify_mismatch(capsys: Capture, bundle: Path, spec: str) -> None:
+    code, data = run_json(capsys, "verify", str(bundle), "--source", f"{spec}:thrice")
+    assert (code, data["ok"]) == (3, False)
+    assert main(["verify", str(bundle), f"{spec}:thrice"]) == 3
+    assert "MISMATCH: 2 of 2 comparisons fail; y: relative L2 0.333" in capsys.readouterr().out
+
+
+def test_verify_needs_one_source(capsys: Capture, bundle: Path) -> None:
+    assert main(["verify", str(bundle)]) == 1
+    assert main(["verify", str(bundle), "a:b", "--source", "a:b"]) == 1
+    assert "--source SPEC" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["stat"], 1, "unknown verb 'stat'. Did you mean 'stats'?"),
+        (["run"], 1, "Missing argument 'PATH'"),
+        (["run", "x", "--devise", "cpu"], 1, "Did you mean '--device'?"),
+        (["run", "x", "--repeat", "0"], 1, "0 is not in the range"),
+        (["run", "nowhere"], 1, "nowhere: no such compiled model"),
+        (["compile", "a:b", "--target", "nvidea"], 1, "Did you mean 'nvidia'?"),
+    ],
+)
+def test_user_errors(capsys: Capture, arguments: list[str], code: int, message: str) -> None:
+    assert main(arguments) == code
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("error: ")
+    assert message in captured.err
+    json_code, data = run_json(capsys, *arguments)
+    assert json_code == code == data["error"]["exit_code"]
+    assert message in data["error"]["message"]
+
+
+def test_device_errors(capsys: Capture, bundle: Path) -> None:
+    code, data = run_json(capsys, "run", str(bundle), "--device", "gpu9")
+    assert (code, data["error"]["kind"]) == (4, "DeviceError")
+
+
+def test_no_arguments_show_help(capsys: Capture) -> None:
+    assert main([]) == 1
+    assert "Verbs:" in capsys.readouterr().err
+
+
+def test_bugs_are_called_bugs(
+    capsys: Capture, bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*arguments: object) -> None:
+        raise ZeroDivisionError("oops")
+
+    monkeypatch.setattr("smartmem.runtime.session.Session.run_flat", fail)
+    assert main(["run", str(bundle)]) == 1
+    error = capsys.readouterr().err
+    assert "internal error: ZeroDivisionError: oops" in error
+    assert "Traceback" not in error
+    monkeypatch.setenv("SMARTMEM_DEBUG", "1")
+    assert main(["run", str(bundle)]) == 1
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_target_names() -> None:
+    check_target_names(["cpu", "vulkan", "llvmpipe", "adreno-740", "sm_89", "gfx1100", "valhall4"])
+    for wrong, near in (("adrano", "adreno"), ("vulcan", "vulkan"), ("llvm-pipe", "llvmpipe")):
+        with pytest.raises(UserError, match=f"Did you mean '{near}'"):
+            check_target_names([wrong])
+
+
+@pytest.mark.parametrize(
+    ("spec", "name"),
+    [
+        ("dir/model.pt2", "model.smartmem"),
+        ("pkg.models:swin_t", "swin_t.smartmem"),
+        ("suite:minilm", "minilm.smartmem"),
+    ],
+)
+def test_default_output(spec: str, name: str) -> None:
+    assert default_output(spec) == Path(name)
+
+
+def test_report_lines() -> None:
+    lines = dict(report_lines("cpu", {**REPORT, "layout_bytes": 8}))
+    assert lines["layout bytes"] == "8 B of 32 B (25.0 %)"
+    assert lines["compile time"] == "0.5 s (iree 0.5 s)"
+    assert set(dict(report_lines("cpu", {})).values()) == {"cpu", "-"}
+
+
+def test_random_inputs_are_valid_and_repeatable() -> None:
+    specs = [
+        TensorSpec("ids", (4, 8), "int32", "int64"),
+        TensorSpec("mask", (8,), "bool", "bool"),
+        TensorSpec("x", (), "bfloat16", "bfloat16"),
+    ]
+    first, second = (random_inputs(specs, 3) for _ in range(2))
+    assert [str(array.dtype) for array in first] == ["int64", "bool", "bfloat16"]
+    assert [array.shape for array in first] == [spec.shape for spec in specs]
+    assert first[0].min() >= 0
+    assert first[0].max() <= 1
+    assert all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
+
+
+def test_sizes() -> None:
+    sizes = [output.size(n) for n in (0, 1023, 1536, 5 * 2**20, 3 * 2**30)]
+    assert sizes == ["0 B", "1023 B", "1.5 KiB", "5.0 MiB", "3.00 GiB"]
