@@ -148,6 +148,11 @@ def _known_inputs(
     names: dict[Node, str] = {}
     user: list[Node] = []
     for spec in program.graph_signature.input_specs:
+        if spec.kind in (InputKind.TOKEN, InputKind.CUSTOM_OBJ):
+            raise UserError(
+                f"the model has an effect or a custom object ('{spec.arg.name}'): "
+                "smartmem compiles pure functions of tensors."
+            )
         node = placeholders[spec.arg.name]
         if spec.kind == InputKind.USER_INPUT:
             user.append(node)

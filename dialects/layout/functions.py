@@ -1,6 +1,6 @@
 """The elementwise functions ``layout.elementwise`` knows: arity and result type, as data.
 
-The lowering of each stands in ``passes/lower/elementwise.py``; a test holds the two tables equal.
+The lowering of each stands in ``passes/lower/scalars.py``; a test holds the two tables equal.
 """
 
 from dataclasses import dataclass

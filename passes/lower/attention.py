@@ -39,7 +39,9 @@ def attention(low: Lowering, op: Any) -> Any:
     )
     scores = _scaled_and_masked(low, op, scores, wide)
     causal = ir.BoolAttr(op.attributes["causal"]).value
-    weights = softmax_rows(scores, len(batch) + 1, element, masked=op.mask is not None or causal)
+    weights = softmax_rows(
+        low, scores, len(batch) + 1, element, masked=op.mask is not None or causal
+    )
     maps = [
         (*b, row, k),
         low.write(op.value, (*b, k, column)),

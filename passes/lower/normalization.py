@@ -20,7 +20,7 @@ from smartmem.passes.lower.builder import (
     pointwise,
     widened,
 )
-from smartmem.passes.lower.reduction import reduced
+from smartmem.passes.lower.reduction import needs_own_kernel, stepwise
 from smartmem.passes.lower.registry import lowers
 
 
@@ -31,11 +31,28 @@ def _rows(value: Any, statistic: Any, axes: Sequence[int]) -> list[Operand]:
     return [Operand(value, dims(range(rank))), Operand(statistic, dims(kept))]
 
 
-def softmax_rows(value: Any, axis: int, element: Any, *, masked: bool = False) -> Any:
-    """Softmax of a physical tensor along one axis; ``masked`` where a whole row may be -inf."""
+def _statistic(low: Lowering, value: Any, axes: Sequence[int], kind: str, apart: bool) -> Any:
+    """A reduction of each row, kept out of its readers' kernels where ``apart``."""
+    total = stepwise(low, value, axes, kind)
+    return low.fenced(total) if apart else total
+
+
+def softmax_rows(
+    low: Lowering,
+    value: Any,
+    axis: int,
+    element: Any,
+    *,
+    masked: bool = False,
+    apart: bool = False,
+) -> Any:
+    """Softmax of a physical tensor along one axis.
+
+    ``masked`` where a whole row may be -inf; ``apart`` where each step needs a kernel of its own.
+    """
     wide = accumulator(element_type(value))
     own = shape(value)
-    top = reduced(value, [axis], "max")
+    top = _statistic(low, value, [axis], "max", apart)
 
     def exponential(item: Any, peak: Any) -> Any:
         if masked:
@@ -44,7 +61,8 @@ def softmax_rows(value: Any, axis: int, element: Any, *, masked: bool = False) -
         return scalars.exp(scalars.sub(widened(item, wide), widened(peak, wide)))
 
     powers = pointwise(_rows(value, top, [axis]), own, wide, exponential)
-    total = reduced(powers, [axis], "sum")
+    powers = low.fenced(powers) if apart else powers
+    total = _statistic(low, powers, [axis], "sum", apart)
 
     def share(power: Any, whole: Any) -> Any:
         if masked:
@@ -63,18 +81,20 @@ def softmax(low: Lowering, op: Any) -> Any:
         raise ValueError("softmax keeps the layout of its input")
     axis = order.index(ir.IntegerAttr(op.attributes["dim"]).value)
     value, element = low.value(op.input), element_type(op.result)
+    apart = needs_own_kernel(low, op, [axis])
     if not ir.BoolAttr(op.attributes["log"]).value:
-        return softmax_rows(value, axis, element)
+        return softmax_rows(low, value, axis, element, apart=apart)
     wide = accumulator(element)
-    top = reduced(value, [axis], "max")
+    top = _statistic(low, value, [axis], "max", apart)
     shifted = pointwise(
         _rows(value, top, [axis]),
         shape(value),
         wide,
         lambda item, peak: scalars.sub(widened(item, wide), widened(peak, wide)),
     )
+    shifted = low.fenced(shifted) if apart else shifted
     powers = pointwise([Operand(shifted, dims(range(len(order))))], shape(value), wide, scalars.exp)
-    total = reduced(powers, [axis], "sum")
+    total = _statistic(low, powers, [axis], "sum", apart)
     return pointwise(
         _rows(shifted, total, [axis]),
         shape(value),
@@ -99,7 +119,8 @@ def layer_norm(low: Lowering, op: Any) -> Any:
     value, element = low.value(op.input), element_type(op.result)
     wide = accumulator(element)
     epsilon = ir.FloatAttr(op.attributes["eps"]).value
-    total = reduced(value, axes, "sum")
+    apart = needs_own_kernel(low, op, axes)
+    total = _statistic(low, value, axes, "sum", apart)
 
     def centred(item: Any, whole: Any) -> Any:
         return scalars.sub(widened(item, wide), scalars.div(whole, constant(size, wide)))
@@ -109,7 +130,7 @@ def layer_norm(low: Lowering, op: Any) -> Any:
         return scalars.mul(difference, difference)
 
     squares = pointwise(_rows(value, total, axes), shape(value), wide, square)
-    variance = reduced(squares, axes, "sum")
+    variance = _statistic(low, squares, axes, "sum", apart)
     rank, kept = len(order), [p for p in range(len(order)) if p not in axes]
     affine = [v for v in (op.weight, op.bias) if v is not None]
     loops = {a: p for p, a in enumerate(order)}

@@ -1,11 +1,12 @@
 """Reductions: one generic; a mean is the sum scaled."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from math import prod
 from typing import Any
 
 from smartmem.dialects._mlir import ir
 from smartmem.dialects.layout.attributes import ints
-from smartmem.dialects.layout.ops import ReduceOp, element_type, shape
+from smartmem.dialects.layout.ops import ElementwiseOp, ReduceOp, element_type, shape
 from smartmem.passes.lower import scalars
 from smartmem.passes.lower.builder import (
     Lowering,
@@ -19,6 +20,7 @@ from smartmem.passes.lower.builder import (
     widened,
 )
 from smartmem.passes.lower.registry import lowers
+from smartmem.passes.lower.structure import moves_innermost
 
 _COMBINE = {
     "sum": scalars.add,
@@ -59,25 +61,93 @@ def reduced(value: Any, axes: Sequence[int], kind: str) -> Any:
     return generic([Operand(value, dims(range(len(own))))], init, dims(kept), loops, body)
 
 
+def stepwise(low: Lowering, value: Any, axes: Sequence[int], kind: str) -> Any:
+    """``reduced``; on Vulkan one run of neighbouring axes at a time, innermost first, because a
+    subgroup reduction over several loops is wrong there (docs/iree-miscompiles.md).
+    """
+    if low.device != "vulkan":
+        return reduced(value, axes, kind)
+    *outer, inner = _runs(shape(value), axes)
+    value = reduced(value, inner, kind)
+    for run in reversed(outer):
+        value = reduced(low.fenced(value), run, kind)
+    return value
+
+
+def reduces_innermost(sizes: Sequence[int], axes: Sequence[int]) -> bool:
+    """Whether the last axis of more than one element is among the reduced ``axes``."""
+    inner = [a for a, size in enumerate(sizes) if size > 1][-1:]
+    return not inner or inner[0] in axes
+
+
+def _runs(sizes: Sequence[int], axes: Sequence[int]) -> list[list[int]]:
+    """``axes`` in order, split where an axis of more than one element stands between."""
+    runs: list[list[int]] = []
+    for axis in sorted(axes):
+        if runs and all(sizes[a] == 1 for a in range(runs[-1][-1] + 1, axis)):
+            runs[-1].append(axis)
+        else:
+            runs.append([axis])
+    return runs
+
+
+def needs_own_kernel(low: Lowering, op: Any, axes: Sequence[int]) -> bool:
+    """Whether the reductions of ``op`` over physical ``axes`` must not share a kernel on Vulkan.
+
+    A kernel that reduces and then uses the result beside the unreduced value gives its innermost
+    loop to thread x in both halves. Where that is not the reduced axis, results pass between
+    invocations without a barrier (docs/iree-miscompiles.md). It may not be because of the layout,
+    or because IREE fuses a transpose before or after.
+    """
+    if low.device != "vulkan":
+        return False
+    sizes = low.physical_shape(op.input)
+    if len(_runs(sizes, axes)) > 1 or not reduces_innermost(sizes, axes):
+        return True
+    return any(moves_innermost(low, view) for view in _neighbours(op))
+
+
+def _neighbours(op: Any) -> Iterator[Any]:
+    """The ops that IREE may fuse with ``op``, through any number of elementwise ops."""
+    yield from _fusable(op, lambda one: [v.owner for v in one.operands])
+    yield from _fusable(op, lambda one: [use.owner for v in one.results for use in v.uses])
+
+
+def _fusable(op: Any, following: Callable[[Any], list[Any]]) -> Iterator[Any]:
+    pending, seen = following(op.operation), list[Any]()
+    while pending:
+        owner = pending.pop()
+        if isinstance(owner, ir.Block) or owner in seen:
+            continue
+        seen.append(owner)
+        yield owner.opview
+        if isinstance(owner.opview, ElementwiseOp):
+            pending += following(owner)
+
+
 @lowers(ReduceOp)
 def reduce(low: Lowering, op: Any) -> Any:
     """The result keeps the order of the dims that are left."""
     kind = ir.StringAttr(op.attributes["kind"]).value
     removed = ints(op.attributes["dims"])
     order = low.layout(op.input).order
-    total = reduced(low.value(op.input), [p for p, a in enumerate(order) if a in removed], kind)
+    axes = [p for p, a in enumerate(order) if a in removed]
+    total = stepwise(low, low.value(op.input), axes, kind)
     left = [a for a in order if a not in removed]
     result_order = [sorted(left)[a] for a in low.layout(op.result).order]
     element = element_type(op.result)
-    if left == result_order and kind != "mean" and element_type(total) == element:
-        return total
-    count = 1
-    for axis in removed:
-        count *= shape(op.input)[axis]
+    if left != result_order or kind == "mean" or element_type(total) != element:
+        count = prod(shape(op.input)[axis] for axis in removed)
+        read = Operand(total, dims([result_order.index(a) for a in left]))
+        total = pointwise(
+            [read],
+            low.physical_shape(op.result),
+            element,
+            lambda item: _finished(item, count if kind == "mean" else 1, element),
+        )
+    return low.fenced(total) if needs_own_kernel(low, op, axes) else total
 
-    def finish(item: Any) -> Any:
-        mean = scalars.div(item, constant(count, item.type)) if kind == "mean" else item
-        return scalars.cast(mean, element)
 
-    read = Operand(total, dims([result_order.index(a) for a in left]))
-    return pointwise([read], low.physical_shape(op.result), element, finish)
+def _finished(item: Any, count: int, element: Any) -> Any:
+    mean = item if count == 1 else scalars.div(item, constant(count, item.type))
+    return scalars.cast(mean, element)

@@ -148,7 +148,7 @@ def _floor_div(a: Value, b: Value) -> Value:
 
 
 def _pow(a: Value, b: Value) -> Value:
-    """a ** b by the magnitude of a: IREE expands pow to exp(b log a), NaN for a < 0 and for 0 ** 0."""
+    """a ** b by the magnitude of a: IREE expands it to exp(b log a), NaN for a < 0 and 0 ** 0."""
     size = math.PowFOp(_abs(a), b).result
     half = mul(b, _number(0.5, b))
     whole = compare("eq", math.FloorOp(b).result, b)
@@ -160,7 +160,9 @@ def _pow(a: Value, b: Value) -> Value:
 
 
 def _log1p(a: Value) -> Value:
-    """log(1 + a); near 0 by 2 atanh(a / (2 + a)): Vulkan has no log1p, and its log is good to 2^-21 only near 1."""
+    """log(1 + a); near 0 by 2 atanh(a / (2 + a)), because Vulkan has no log1p and its log may be
+    2^-21 off near 1.
+    """
     ratio = div(a, add(_number(2, a), a))
     square = mul(ratio, ratio)
     series = _number(1 / 11, a)
@@ -203,11 +205,11 @@ def cast(a: Value, element: Any) -> Value:
     if source_float:
         return arith.FPToSIOp(element, a).result
     width = ir.IntegerType(a.type).width
-    if isinstance(element, ir.BF16Type):
-        # LLVM converts integers to it by a call to a library that IREE does not link.
-        return cast(cast(a, ir.F32Type.get()), element)
+    if target_float and width == 1:
+        # Not a conversion: to bf16 LLVM makes it a call to a library that IREE does not link.
+        return select(a, constant(1, element), constant(0, element))
     if target_float:
-        return (arith.UIToFPOp if width == 1 else arith.SIToFPOp)(element, a).result
+        return arith.SIToFPOp(element, a).result
     if ir.IntegerType(element).width < width:
         return arith.TruncIOp(element, a).result
     return (arith.ExtUIOp if width == 1 else arith.ExtSIOp)(element, a).result

@@ -10,7 +10,7 @@ from typing import Any
 from smartmem.dialects import algebra
 from smartmem.dialects._mlir import arith, ir, linalg, tensor
 from smartmem.dialects.algebra import Collapse, Expand, IndexMap, Slice, Transpose
-from smartmem.dialects.layout.attributes import ints
+from smartmem.dialects.layout.attributes import DenseAttr, ints
 from smartmem.dialects.layout.build import tensor_of
 from smartmem.dialects.layout.maps import to_index_map
 from smartmem.dialects.layout.ops import (
@@ -45,6 +45,8 @@ from smartmem.passes.lower.registry import lowers
 @lowers(WeightOp)
 def weight(low: Lowering, op: Any) -> Any:
     """A load of the global that the module's parameter of this key fills."""
+    if not isinstance(op.attributes["encoding"], DenseAttr):
+        raise ValueError(f"no lowering for weights encoded as {op.attributes['encoding']}")
     symbol = low.parameter(op)
     load = ir.Operation.create(
         "util.global.load",
@@ -59,17 +61,13 @@ def view(low: Lowering, op: Any) -> Any:
     """The index map between the two memories: out of the result's order, through the map, into the
     input's order.
     """
-    index_map = to_index_map(
-        ir.AffineMapAttr(op.attributes["index_map"]).value, shape(op.result), shape(op.input)
-    )
-    return viewed(low.value(op.input), physical_map(index_map, low, op.input, op.result))
+    return viewed(low.value(op.input), _memory_map(low, op))
 
 
 @lowers(RelayoutOp)
 def relayout(low: Lowering, op: Any) -> Any:
     """A view between two orders of the same logical tensor."""
-    same = IndexMap.identity(shape(op.input))
-    return viewed(low.value(op.input), physical_map(same, low, op.input, op.result))
+    return viewed(low.value(op.input), _memory_map(low, op))
 
 
 def physical_map(index_map: IndexMap, low: Lowering, source: Any, result: Any) -> IndexMap:
@@ -77,6 +75,30 @@ def physical_map(index_map: IndexMap, low: Lowering, source: Any, result: Any) -
     to_result = low.layout(result).to_physical_map(index_map.domain)
     to_source = low.layout(source).to_logical_map(index_map.codomain)
     return algebra.compose(to_result, algebra.compose(index_map, to_source))
+
+
+def moves_innermost(low: Lowering, op: Any) -> bool:
+    """Whether ``op`` is a view or relayout that puts another axis innermost in memory."""
+    if not isinstance(op, (ViewOp, RelayoutOp)):
+        return False
+    steps = algebra.factor(_memory_map(low, op)) or ()
+    return any(isinstance(step, Transpose) and _moves_last(step) for step in steps)
+
+
+def _memory_map(low: Lowering, op: Any) -> IndexMap:
+    """The index map of a view or relayout, between the two memories."""
+    index_map = IndexMap.identity(shape(op.input))
+    if isinstance(op, ViewOp):
+        affine = ir.AffineMapAttr(op.attributes["index_map"]).value
+        index_map = to_index_map(affine, shape(op.result), shape(op.input))
+    return physical_map(index_map, low, op.input, op.result)
+
+
+def _moves_last(step: Transpose) -> bool:
+    read = [
+        (s, n) for s, n in zip(step.sources, step.shape, strict=True) if s is not None and n > 1
+    ]
+    return bool(read) and read[-1][0] != max(source for source, _ in read)
 
 
 def viewed(value: Any, index_map: IndexMap) -> Any:

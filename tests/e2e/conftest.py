@@ -1,4 +1,5 @@
-"""Compiling and loading, shared by the end-to-end tests: one cache for IREE's output per session."""
+"""Compiling and loading, shared by the end-to-end tests: one cache for IREE's output per session.
+"""
 
 from collections.abc import Callable
 from typing import Any
@@ -17,9 +18,7 @@ def compile_and_load(tmp_path_factory: pytest.TempPathFactory) -> Compile:
 
     cache = Cache(tmp_path_factory.mktemp("iree"))
 
-    def run(
-        source: Any, args: tuple[Any, ...], kwargs: Any = None, *, target: str = "cpu"
-    ) -> Any:
+    def run(source: Any, args: tuple[Any, ...], kwargs: Any = None, *, target: str = "cpu") -> Any:
         path = tmp_path_factory.mktemp("bundle") / "net.smartmem"
         compile_model(source, args, kwargs, targets=(target,), out=path, cache=cache)
         return load(path, device=target)
