@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch._ops import OpOverload
 from torch.export import ExportedProgram
 from torch.export.graph_signature import ConstantArgument, InputKind, OutputKind, TensorArgument
 from torch.fx import Node
@@ -21,7 +22,7 @@ from smartmem.dialects.layout import build
 from smartmem.errors import UnsupportedError, UnsupportedOp, UserError
 from smartmem.frontend import constants, families, types
 from smartmem.frontend.program import Program
-from smartmem.frontend.registry import HANDLERS, Refusal
+from smartmem.frontend.registry import HANDLERS, Handler, Refusal
 from smartmem.frontend.source import location, source_of
 from smartmem.frontend.tree import input_tree, output_tree
 from smartmem.runtime.bundle import TensorSpec
@@ -214,6 +215,30 @@ def _refuse_shape(node: Node) -> None:
         )
 
 
+def _has_type(node: Node) -> bool:
+    """Whether all results are tensors that the dialect has a type for."""
+    values = _results(node)
+    return _is_static(node) and all(
+        isinstance(v, torch.Tensor) and types.is_stored(v.dtype) for v in values
+    )
+
+
+def _stand_in(node: Node) -> Any:
+    """Zeros in place of what could not be imported, so that what follows is checked too."""
+    zeros = [build.splat(0, types.element(v.dtype), tuple(v.shape)) for v in _results(node)]
+    return tuple(zeros) if isinstance(node.meta["val"], (tuple, list)) else zeros[0]
+
+
+def _rule(node: Node) -> Handler:
+    """The node's import rule. Raises Refusal where there is none."""
+    entry = HANDLERS.get(_op_name(node))
+    if entry is None:
+        raise Refusal(
+            "no import rule", "rewrite it with supported ops, or add a rule: docs/add-an-op.md"
+        )
+    return entry.handler
+
+
 class _Importer:
     def __init__(self, program: ExportedProgram) -> None:
         self.program = program
@@ -248,22 +273,24 @@ class _Importer:
 
     def import_node(self, node: Node) -> None:
         """Bind the node's value, or record why it cannot be had and go on with a stand-in of its
-        shape.
+        type.
         """
-        if self.unknown.intersection(node.all_input_nodes):
-            self.unknown.add(node)
-            return
         source = source_of(node)
         if node.target is not operator.getitem:
             self.context.node = node
         with location(source):
             try:
-                self.values[node] = self._call(node)
+                if self.unknown.intersection(node.all_input_nodes):
+                    self.unknown.add(node)
+                    if isinstance(node.target, OpOverload):
+                        _rule(node)
+                else:
+                    self.values[node] = self._call(node)
             except Refusal as refusal:
                 row = UnsupportedOp(str(node.target), str(source), refusal.reason, refusal.remedy)
                 self.refused.append(row)
-                if _is_static(node):
-                    self.values[node] = self._stand_in(node)
+                if _has_type(node):
+                    self.values[node] = _stand_in(node)
                 else:
                     self.unknown.add(node)
 
@@ -280,30 +307,13 @@ class _Importer:
     def _call(self, node: Node) -> Any:
         if node.target is operator.getitem:
             return self._item(node)
-        entry = HANDLERS.get(_op_name(node))
-        if entry is None:
-            raise Refusal(
-                "no import rule", "rewrite it with supported ops, or add a rule: docs/add-an-op.md"
-            )
+        rule = _rule(node)
         _refuse_shape(node)
         arguments = {k: self.value(v) for k, v in _arguments(node).items()}
         try:
-            return entry.handler(self.context, **arguments)
+            return rule(self.context, **arguments)
         except ValueError as error:
             raise Refusal(str(error)) from error
-
-    def _stand_in(self, node: Node) -> Any:
-        def one(value: Any) -> Any:
-            if not isinstance(value, torch.Tensor):
-                return value
-            try:
-                element = types.element(value.dtype)
-            except Refusal:
-                element = ir.F32Type.get()
-            return build.splat(0, element, tuple(value.shape))
-
-        value = node.meta["val"]
-        return tuple(map(one, value)) if isinstance(value, (tuple, list)) else one(value)
 
     def run(self) -> Program:
         _refuse_mutation(self.program)

@@ -37,6 +37,11 @@ def stored_dtype(dtype: torch.dtype) -> str:
     return _STORED[dtype]
 
 
+def is_stored(dtype: torch.dtype) -> bool:
+    """Whether ``dtype`` has a type inside the artefact."""
+    return dtype in _STORED
+
+
 def element(dtype: torch.dtype) -> Any:
     """MLIR element type of ``dtype``."""
     return {

@@ -35,16 +35,19 @@ class Target:
     @property
     def flags(self) -> tuple[str, ...]:
         """Options of iree-compile."""
+        return (*_COMMON_FLAGS, *self.device_flags)
+
+    @property
+    def device_flags(self) -> tuple[str, ...]:
+        """The options that choose device and code generator."""
         if self.kind == "cpu":
             return (
-                *_COMMON_FLAGS,
                 "--iree-hal-target-device=local",
                 "--iree-hal-local-target-device-backends=llvm-cpu",
                 f"--iree-llvmcpu-target-cpu={self.iree_target}",
                 "--iree-llvmcpu-debug-symbols=false",
             )
         return (
-            *_COMMON_FLAGS,
             "--iree-hal-target-device=vulkan",
             f"--iree-vulkan-target={self.iree_target}",
         )

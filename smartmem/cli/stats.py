@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -14,8 +15,13 @@ from smartmem.errors import UserError
 @click.command(name="stats")
 @click.argument("path", type=click.Path(path_type=Path))
 @click.option("--target", "targets", multiple=True, help="Only this target; may be repeated.")
+@click.option(
+    "--stock",
+    metavar="SPEC",
+    help="Compile this model with stock IREE, too, and count it with the same counter.",
+)
 @json_option
-def command(path: Path, targets: tuple[str, ...], as_json: bool) -> None:
+def command(path: Path, targets: tuple[str, ...], stock: str | None, as_json: bool) -> None:
     """Show the report of the compiled model at PATH."""
     from smartmem.runtime.bundle import Bundle
     from smartmem.spelling import did_you_mean
@@ -33,8 +39,23 @@ def command(path: Path, targets: tuple[str, ...], as_json: bool) -> None:
         name: {**bundle.report(name), "compile_seconds": recall(known[name].sha256)}
         for name in (targets or sorted(known))
     }
+    stock_counts = {name: _stock(stock, name) for name in reports} if stock else {}
     if as_json:
-        print_json({"path": str(path), "targets": reports})
+        document: dict[str, Any] = {"path": str(path), "targets": reports}
+        print_json(document | ({"stock": stock_counts} if stock else {}))
         return
     for name, report in reports.items():
         print_pairs([*report_lines(name, report), ("path", str(path))])
+        if name in stock_counts:
+            print_pairs(report_lines(f"{name}, stock IREE", stock_counts[name]))
+
+
+def _stock(spec: str, target: str) -> dict[str, Any]:
+    """What stock IREE makes of the model `spec` for `target`, by our counter."""
+    from smartmem.benchmarks.stock import stock_stream_ir
+    from smartmem.frontend.loader import load_source
+    from smartmem.passes.iree.count import count
+    from smartmem.passes.target import resolve
+
+    model, inputs = load_source(spec)
+    return count(stock_stream_ir(model, inputs, resolve(target).device_flags)).to_json()

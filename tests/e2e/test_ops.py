@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
+from e2e.op_cases import FAMILIES, Family, FamilyModel, rand
 from torch import Tensor, nn
 from torch.utils._pytree import tree_flatten
 
-from e2e.op_cases import FAMILIES, Family, FamilyModel, rand
 from smartmem.errors import UnsupportedError, UserError
 
 # --------------------------------------------------------------------------------- right results
@@ -132,3 +132,194 @@ def test_what_is_kept_whole_has_an_import_rule() -> None:
 
     families.register_all()
     assert {name.split(".")[0] for name in HANDLERS} >= KEPT_WHOLE
+
+
+# ------------------------------------------------------------------------- what goes in and out
+
+
+class _Nested(nn.Module):
+    """Outputs that are inputs, constants, shared, views, numbers, in tuples, lists and dicts."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = nn.Parameter(rand(5, 7))
+        self.register_buffer("flags", torch.arange(40) % 3 == 0)
+        self.register_buffer("scalar", torch.tensor(2.5))
+        self.register_buffer("count", torch.tensor([7, -1]))
+
+    def forward(self, x: Tensor, pair: tuple[Tensor, dict[str, Tensor]], *, shift: Tensor) -> Any:
+        y = x * 2 + shift
+        return {
+            "input": x,
+            "same twice": (y, y),
+            "nested": [pair[0], {"mask": ~pair[1]["mask"], "none": None}],
+            "view of an input": x.mT,
+            "part of an input": x[0, 1:],
+            "constants": (self.table, self.flags, self.scalar, self.count),
+            "computed constant": self.table.sum() + 1,
+            "number": (3, "label", 0.5, True),
+            "rank 0": shift.exp(),
+        }
+
+
+NESTED_ARGS = (rand(2, 3, 5), (torch.tensor([[1], [-2]]), {"mask": torch.tensor([True, False])}))
+NESTED_KWARGS = {"shift": torch.tensor(0.75)}
+
+
+@pytest.mark.parametrize("target", ["cpu", pytest.param("llvmpipe", marks=pytest.mark.vulkan)])
+def test_outputs_nest_as_in_eager(target: str, compile_and_load: Any) -> None:
+    model = _Nested().eval()
+    session = compile_and_load(model, NESTED_ARGS, NESTED_KWARGS, target=target)
+    for _ in range(
+        2
+    ):  # The second run must not see what the first one's caller did to its outputs.
+        with torch.no_grad():
+            wanted, tree = tree_flatten(model(*NESTED_ARGS, **NESTED_KWARGS))
+        given, given_tree = tree_flatten(session(*NESTED_ARGS, **NESTED_KWARGS))
+        assert given_tree == tree
+        for one, other in zip(wanted, given, strict=True):
+            if not isinstance(one, Tensor):
+                assert other == one
+                continue
+            assert difference(one, other, 1e-6) is None
+            if other.is_floating_point():
+                other.fill_(float("nan"))
+
+
+# ----------------------------------------------------------------------------------- refusals
+
+
+class _Function(nn.Module):
+    def __init__(self, function: Any) -> None:
+        super().__init__()
+        self._function = function
+
+    def forward(self, *inputs: Tensor) -> Any:
+        return self._function(*inputs)
+
+
+class _Unsupported(nn.Module):
+    """Four things of different kinds that cannot be had, among some that can."""
+
+    def forward(self, x: Tensor) -> Any:
+        spectrum = torch.fft.fft(x * 2).real
+        ordered = torch.sort(x, dim=-1).values
+        total = torch.cumsum(x, dim=0)
+        exact = x.double() + 1
+        return spectrum.relu(), ordered + total, exact.float(), x.relu()
+
+
+def refusal(error: type[Exception], model: nn.Module, *args: Any) -> Any:
+    """What ``compile_model`` raises."""
+    from smartmem.compiler import compile_model
+
+    with pytest.raises(error) as raised:
+        compile_model(model, args, out="never-written")
+    return raised.value
+
+
+def test_all_unsupported_ops_come_in_one_table() -> None:
+    error = refusal(UnsupportedError, _Unsupported().eval(), rand(3, 5))
+    by_op = {row.op.split(".")[1]: row for row in error.rows}
+    assert {"_fft_r2c", "sort", "cumsum", "_to_copy"} <= set(by_op)
+    first = _Unsupported.forward.__code__.co_firstlineno
+    for op, line in {"_fft_r2c": 1, "sort": 2, "cumsum": 3, "_to_copy": 4}.items():
+        assert by_op[op].location.split(" ")[0].endswith(f"test_ops.py:{first + line}")
+        assert by_op[op].reason and by_op[op].remedy
+        assert by_op[op].op in str(error)
+    assert error.exit_code == 2
+    assert not {"mul", "relu", "add"} & set(by_op)
+
+
+# A call that cannot be compiled: the op named in the table, and part of the reason.
+REFUSED = {
+    "a shape that depends on values": (
+        lambda x: x[x > 0].sum() + torch.cumsum(x, 0).sum(),
+        {"index": "run time", "cumsum": "no import rule"},
+    ),
+    "an index that is a tensor's value": (
+        lambda x: x[x.sum().long()] + 1,
+        {"_local_scalar_dense": "no import rule"},
+    ),
+    "a tensor without elements": (lambda x: x[:, :0].sum(), {"slice": "without elements"}),
+    "an integer beyond 32 bits": (lambda x: x.long() < 2**40, {"lt": "does not fit 32 bits"}),
+    "a constant beyond 32 bits": (
+        lambda x: x.long().masked_fill(x > 0, torch.iinfo(torch.int64).max),
+        {"where": "does not fit 32 bits"},
+    ),
+    "an element type": (lambda x: x.to(torch.int16), {"_to_copy": "int16"}),
+    "indices of a pooling": (
+        lambda x: F.max_pool2d(x[None, None], 2, return_indices=True),
+        {"getitem": "is not produced"},
+    ),
+    "windows of unequal size": (
+        lambda x: F.adaptive_avg_pool2d(x[None, None], (3, 2)),
+        {"adaptive_avg_pool2d": "unequal size"},
+    ),
+    "transposed convolution": (
+        lambda x: F.conv_transpose1d(x[None], x[:, :, None]),
+        {"convolution": "transposed"},
+    ),
+    "integer to the power of a tensor": (
+        lambda x: x.long() ** x.long().abs(),
+        {"pow": "integers"},
+    ),
+    "an average over another count": (
+        lambda x: F.avg_pool2d(x[None, None], 2, divisor_override=3),
+        {"avg_pool2d": "divisor_override"},
+    ),
+}
+
+
+@pytest.mark.parametrize(("function", "reasons"), REFUSED.values(), ids=REFUSED)
+def test_call_is_refused(function: Any, reasons: dict[str, str]) -> None:
+    error = refusal(UnsupportedError, _Function(function).eval(), rand(5, 5))
+    found = {op: row.reason for row in error.rows for op in reasons if op in row.op}
+    assert set(found) == set(reasons)
+    assert all(part in found[op] for op, part in reasons.items())
+
+
+class _Counter(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("calls", torch.zeros(1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.calls.add_(1)
+        return x + self.calls
+
+
+def test_buffers_that_change_are_refused() -> None:
+    assert "calls" in str(refusal(UserError, _Counter().eval(), rand(3)))
+
+
+def test_inputs_that_change_are_refused() -> None:
+    model = _Function(lambda x: x.add_(1)).eval()
+    assert "state" in str(refusal(UserError, model, rand(3)))
+
+
+def test_training_mode_is_refused() -> None:
+    assert "eval()" in str(refusal(UserError, nn.Dropout(), rand(3)))
+
+
+def test_float64_inputs_are_refused() -> None:
+    error = refusal(UserError, _Function(torch.relu).eval(), rand(3).double())
+    assert "float64" in str(error) and "float32" in str(error)
+
+
+def test_dynamic_shapes_are_refused() -> None:
+    dynamic = torch.export.export(
+        _Function(torch.relu).eval(),
+        (rand(4, 3),),
+        dynamic_shapes={"inputs": ({0: torch.export.Dim("batch")},)},
+    )
+    assert "dynamic shape" in str(refusal(UserError, dynamic, rand(4, 3)))
+
+
+def test_int64_inputs_are_checked_at_run_time(compile_and_load: Any) -> None:
+    session = compile_and_load(_Function(lambda i: i + 1).eval(), (torch.tensor([1, 2]),))
+    low, high = torch.iinfo(torch.int32).min, torch.iinfo(torch.int32).max
+    assert session(torch.tensor([low, high - 1])).tolist() == [low + 1, high]
+    for value in (low - 1, high + 1):
+        with pytest.raises(UserError, match="int32"):
+            session(torch.tensor([0, value]))
