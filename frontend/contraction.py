@@ -1,4 +1,4 @@
-"""Import of contractions: linear, matmul in all its ranks, bmm, addmm, baddbmm, mm, mv, dot."""
+"""Import of contractions: linear, matmul in all its ranks, bmm, addmm, baddbmm, mm."""
 
 from typing import Any
 
@@ -24,15 +24,12 @@ def linear(ctx: Any, input: Value, weight: Value, bias: Value | None) -> Value:
     )
 
 
-@imports("matmul.default", "bmm.default", "mm.default", "mv.default", "dot.default")
-def matmul(
-    ctx: Any, self: Value, other: Any = None, mat2: Any = None, vec: Any = None, tensor: Any = None
-) -> Value:
+@imports("matmul.default", "bmm.default", "mm.default")
+def matmul(ctx: Any, self: Value, other: Any = None, mat2: Any = None) -> Value:
     """NumPy's matmul: vectors are promoted, batch dims broadcast (a batch dim of size 1 is dropped
     from its operand).
     """
-    right = next(v for v in (other, mat2, vec, tensor) if v is not None)
-    return _matmul(self, right)
+    return _matmul(self, mat2 if other is None else other)
 
 
 def _matmul(left: Value, right: Value) -> Value:

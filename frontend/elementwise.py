@@ -124,12 +124,6 @@ def sub(ctx: Any, self: Value, other: Any, alpha: float) -> Value:
     return _scaled(ctx, "sub", self, other, alpha)
 
 
-@imports("rsub.Tensor", "rsub.Scalar")
-def rsub(ctx: Any, self: Value, other: Any, alpha: float) -> Value:
-    """other - alpha * self."""
-    return _scaled(ctx, "sub", other, self, alpha)
-
-
 @imports("div.Tensor", "div.Scalar", "div.Tensor_mode", "div.Scalar_mode")
 def div(ctx: Any, self: Value, other: Any, rounding_mode: str | None = None) -> Value:
     """Division, then rounding where asked."""
@@ -230,12 +224,6 @@ def where(ctx: Any, condition: Value, self: Value, other: Value) -> Value:
     )
 
 
-@imports("masked_fill.Scalar", "masked_fill.Tensor")
-def masked_fill(ctx: Any, self: Value, mask: Value, value: Any) -> Value:
-    """``value`` where mask, else self."""
-    return build.elementwise("where", mask, value_of(value, ctx.element()), self)
-
-
 def _clamped(value: Value, low: Any, high: Any, element: Any) -> Value:
     value = build.cast(value, element)
     if low is not None and high is not None:
@@ -249,18 +237,6 @@ def _clamped(value: Value, low: Any, high: Any, element: Any) -> Value:
 def clamp(ctx: Any, self: Value, min: Any, max: Any) -> Value:
     """Limits on one or both sides."""
     return _clamped(self, min, max, ctx.element())
-
-
-@imports("clamp_min.default")
-def clamp_min(ctx: Any, self: Value, min: Any) -> Value:
-    """Lower limit."""
-    return _clamped(self, min, None, ctx.element())
-
-
-@imports("clamp_max.default")
-def clamp_max(ctx: Any, self: Value, max: Any) -> Value:
-    """Upper limit."""
-    return _clamped(self, None, max, ctx.element())
 
 
 @imports("hardtanh.default")
@@ -334,13 +310,7 @@ def to_copy(ctx: Any, self: Value, **_: Any) -> Value:
     return build.cast(self, ctx.element())
 
 
-@imports(
-    "clone.default",
-    "alias.default",
-    "detach.default",
-    "lift_fresh_copy.default",
-    "contiguous.default",
-)
+@imports("clone.default", "alias.default")
 def clone(ctx: Any, self: Value, **_: Any) -> Value:
     """The value itself."""
     return self

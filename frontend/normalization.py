@@ -18,7 +18,7 @@ def _softmax(ctx: Any, value: Value, dim: int, log: bool) -> Value:
     return build.softmax(value, dim % rank, log=log)
 
 
-@imports("softmax.int", "_softmax.default", "_safe_softmax.default")
+@imports("softmax.int", "_softmax.default")
 def softmax(ctx: Any, self: Value, dim: int, **_: Any) -> Value:
     """exp(x - max) / sum along ``dim``."""
     return _softmax(ctx, self, dim, log=False)

@@ -1,4 +1,4 @@
-"""Import of reductions: sum, mean, max, min, prod, any, all, norm, variance."""
+"""Import of reductions: sum, mean, max, min, prod, any, norm, variance."""
 
 import math
 from collections.abc import Sequence
@@ -36,13 +36,12 @@ def _register(kind: str, *names: str) -> None:
         return _reduce(build.cast(self, ctx.element()), kind, _dims(self, dim), keepdim)
 
 
-_register("sum", "sum.default", "sum.dim_IntList")
+_register("sum", "sum.dim_IntList")
 _register("mean", "mean.default", "mean.dim")
 _register("max", "amax.default", "max.default")
 _register("min", "amin.default", "min.default")
 _register("prod", "prod.default", "prod.dim_int")
 _register("any", "any.default", "any.dim", "any.dims")
-_register("all", "all.default", "all.dim", "all.dims")
 
 
 @imports("linalg_vector_norm.default")

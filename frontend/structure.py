@@ -18,13 +18,8 @@ Value = Any
 
 @imports(
     "view.default",
-    "reshape.default",
-    "_unsafe_view.default",
     "unsqueeze.default",
-    "squeeze.default",
-    "squeeze.dim",
     "squeeze.dims",
-    "flatten.using_ints",
     moves_only=True,
 )
 def reshape(ctx: Any, self: Value, **_: Any) -> Value:
@@ -38,15 +33,6 @@ def reshape(ctx: Any, self: Value, **_: Any) -> Value:
 def permute(ctx: Any, self: Value, dims: Sequence[int]) -> Value:
     """Axes in another order."""
     return build.permute(self, [d % len(dims) for d in dims])
-
-
-@imports("transpose.int", moves_only=True)
-def transpose(ctx: Any, self: Value, dim0: int, dim1: int) -> Value:
-    """Two axes exchanged."""
-    order = list(range(len(build.shape(self))))
-    if order:
-        order[dim0], order[dim1] = order[dim1], order[dim0]
-    return build.permute(self, order)
 
 
 @imports("expand.default", moves_only=True)
@@ -186,7 +172,7 @@ def _static_positions(ctx: Any, count: int) -> list[torch.Tensor] | None:
     return [k for k in known if k is not None] if all(k is not None for k in known) else None
 
 
-@imports("index.Tensor", "_unsafe_index.Tensor", moves_only=True)
+@imports("index.Tensor", moves_only=True)
 def index(ctx: Any, self: Value, indices: Sequence[Value | None]) -> Value:
     """Advanced indexing: the indexed axes are brought together, flattened, and looked up by one
     linear position.

@@ -1,4 +1,4 @@
-"""Compiling and loading, shared by the end-to-end tests: one cache for IREE's output per session."""
+"""Compiling and loading for the end-to-end tests, with one cache of IREE output per session."""
 
 from collections.abc import Callable
 from typing import Any

@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 Case = Callable[[Any], Any]
+aten = torch.ops.aten
 inf, nan = float("inf"), float("nan")
 _generator = torch.Generator().manual_seed(20240607)
 
@@ -279,6 +280,13 @@ FAMILIES["binary"] = Family(
         "addcmul": lambda t: torch.addcmul(t.x, t.y, t.z, value=0.5),
         "addcdiv": lambda t: torch.addcdiv(t.x, t.y, t.z, value=0.5),
         "in place": lambda t: t.x.clone().mul_(2).add_(1),
+        "lt number": lambda t: t.x < 0.25,
+        "add.Scalar": lambda t: aten.add.Scalar(t.x, 2, 3),
+        "sub.Scalar": lambda t: aten.sub.Scalar(t.x, 2, 3),
+        "mul.Scalar": lambda t: aten.mul.Scalar(t.x, 2),
+        "div.Scalar": lambda t: aten.div.Scalar(t.x, 3),
+        "div.Scalar_mode": lambda t: aten.div.Scalar_mode(t.x, 0.7, rounding_mode="floor"),
+        "fmod.Scalar": lambda t: torch.fmod(t.q, 2),
         "in place slice": lambda t: t.x.mul(2).relu_(),
     },
     vulkan=True,
@@ -320,6 +328,7 @@ FAMILIES["integers and bools"] = Family(
         "bit or": lambda t: t.i | t.n,
         "bit xor": lambda t: t.i ^ t.n,
         "bit and number": lambda t: t.i & 6,
+        "bit xor number": lambda t: t.i ^ 6,
         "bit not": lambda t: ~t.i,
         "bool and": lambda t: t.b & t.d,
         "bool or": lambda t: t.b | t.d,
@@ -420,6 +429,8 @@ FAMILIES["activations"] = Family(
         "softmax last": lambda t: F.softmax(t.x, dim=-1),
         "softmax of big": lambda t: F.softmax(t.x * 100, dim=2),
         "softmax rank 1": lambda t: F.softmax(t.far, dim=0),
+        "_softmax": lambda t: aten._softmax(t.x, 1, False),
+        "_log_softmax": lambda t: aten._log_softmax(t.x, 1, False),
         "softmax rank 0": lambda t: F.softmax(t.far.sum(), dim=0),
         "softmax of int": lambda t: F.softmax(t.x.long(), dim=1, dtype=torch.float32),
         "softmax to float": lambda t: F.softmax(t.s.half(), dim=-1, dtype=torch.float32),
@@ -694,6 +705,7 @@ FAMILIES["normalization"] = Family(
     {
         "layer_norm": lambda t: F.layer_norm(t.t, (40,), t.g40, t.b40),
         "layer_norm plain": lambda t: F.layer_norm(t.t, (40,)),
+        "native_layer_norm": lambda t: torch.native_layer_norm(t.t, (40,), t.g40, t.b40, 1e-5)[0],
         "layer_norm no bias": lambda t: F.layer_norm(t.t, (40,), t.g40),
         "layer_norm no weight": lambda t: F.layer_norm(t.t, (40,), None, t.b40),
         "layer_norm eps": lambda t: F.layer_norm(t.t * 1e-3, (40,), t.g40, t.b40, eps=1e-2),
@@ -953,6 +965,7 @@ FAMILIES["pooling"] = Family(
         "max list of one": lambda t: F.max_pool2d(t.x[0], [2]),
         "max 1d": lambda t: F.max_pool1d(t.v, 3, 2, 1),
         "max 3d": lambda t: F.max_pool3d(t.d, 2, padding=1),
+        "max 3d of two results": lambda t: F.max_pool3d(t.d, 2, return_indices=True)[0],
         "max int": lambda t: F.max_pool2d(t.x.mul(5).long(), 2),
         "avg": lambda t: F.avg_pool2d(t.x, 2),
         "avg 3, 1, 1": lambda t: F.avg_pool2d(t.x, 3, 1, 1),

@@ -17,7 +17,8 @@ from smartmem.cli.main import VERBS, main
 from smartmem.cli.report import report_lines
 from smartmem.cli.run import random_inputs
 from smartmem.errors import UserError
-from smartmem.runtime.bundle import BundleWriter, TensorSpec
+from smartmem.runtime.bundle import Bundle, BundleWriter, TensorSpec
+from smartmem.timings import remember
 
 Capture = pytest.CaptureFixture[str]
 
@@ -55,7 +56,6 @@ REPORT = {
     "total_bytes": 32,
     "weights_bytes": 0,
     "peak_transient_bytes": 0,
-    "compile_seconds": {"iree": 0.5},
 }
 
 
@@ -149,9 +149,21 @@ def test_run_refuses_wrong_files(capsys: Capture, bundle: Path, tmp_path: Path) 
 
 def test_stats(capsys: Capture, bundle: Path) -> None:
     code, data = run_json(capsys, "stats", str(bundle))
-    assert (code, data["targets"]) == (0, {"cpu": REPORT})
+    assert (code, data["targets"]) == (0, {"cpu": {**REPORT, "compile_seconds": {}}})
     assert main(["stats", str(bundle), "--target", "cpuu"]) == 1
     assert "Did you mean 'cpu'?" in capsys.readouterr().err
+
+
+def test_stats_knows_the_seconds_of_a_compile_on_this_machine(
+    capsys: Capture, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SMARTMEM_CACHE", str(tmp_path))
+    remember(Bundle.open(bundle).manifest.targets["cpu"].sha256, {"iree": 0.5})
+    _, data = run_json(capsys, "stats", str(bundle))
+    assert data["targets"]["cpu"]["compile_seconds"] == {"iree": 0.5}
+    monkeypatch.setenv("SMARTMEM_CACHE", "off")
+    _, data = run_json(capsys, "stats", str(bundle))
+    assert data["targets"]["cpu"]["compile_seconds"] == {}
 
 
 def test_devices(capsys: Capture) -> None:
@@ -258,7 +270,8 @@ def test_default_output(spec: str, name: str) -> None:
 
 
 def test_report_lines() -> None:
-    lines = dict(report_lines("cpu", {**REPORT, "layout_bytes": 8}))
+    report = {**REPORT, "layout_bytes": 8, "compile_seconds": {"iree": 0.5}}
+    lines = dict(report_lines("cpu", report))
     assert lines["layout bytes"] == "8 B of 32 B (25.0 %)"
     assert lines["compile time"] == "0.5 s (iree 0.5 s)"
     assert set(dict(report_lines("cpu", {})).values()) == {"cpu", "-"}
