@@ -7,7 +7,7 @@ other module imports MLIR from here.
 """
 
 import importlib
-from types import ModuleType
+from typing import Any
 
 _CANDIDATES = ("mlir", "torch_mlir")
 
@@ -30,15 +30,16 @@ def _binding_root() -> str:
 ROOT = _binding_root()
 
 
-def _load(name: str) -> ModuleType:
+def _load(name: str) -> Any:
+    """A module of the bindings, whose types no checker can see: `Any` begins and ends here."""
     return importlib.import_module(f"{ROOT}.{name}")
 
 
-ir = _load("ir")
-passmanager = _load("passmanager")
-ext = _load("dialects.ext")
-arith = _load("dialects.arith")
-func = _load("dialects.func")
-linalg = _load("dialects.linalg")
-math = _load("dialects.math")
-tensor = _load("dialects.tensor")
+ir: Any = _load("ir")
+passmanager: Any = _load("passmanager")
+ext: Any = _load("dialects.ext")
+arith: Any = _load("dialects.arith")
+func: Any = _load("dialects.func")
+linalg: Any = _load("dialects.linalg")
+math: Any = _load("dialects.math")
+tensor: Any = _load("dialects.tensor")

@@ -14,7 +14,7 @@ class PassReport:
     """
 
     name: str
-    gains: Mapping[str, int] = field(default_factory=dict)
+    gains: Mapping[str, int] = field(default_factory=dict[str, int])
 
 
 class Pass(Protocol):

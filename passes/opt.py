@@ -55,7 +55,8 @@ def parse_pipeline(text: str) -> list[Step]:
 
 def _split(text: str) -> list[str]:
     """Parts between the commas that stand in no bracket."""
-    parts, depth, current = [], 0, ""
+    parts: list[str] = []
+    depth, current = 0, ""
     for char in text:
         depth += (char in "({") - (char in ")}")
         if char == "," and depth == 0:
@@ -152,7 +153,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"{error}\n")
         return 1
     parts = _parts(text) if options.split_input_file else [text]
-    status, printed = 0, []
+    printed: list[str] = []
+    status = 0
     for part in parts:
         try:
             steps = parse_pipeline(options.pass_pipeline)

@@ -1,6 +1,6 @@
 """The layout dialect, defined in Python through IRDL."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
 
@@ -10,7 +10,7 @@ from smartmem.dialects.layout.attributes import LayoutDialect
 
 
 @contextmanager
-def context() -> Iterator[Any]:
+def context() -> Generator[Any]:
     """A fresh MLIR context with the layout dialect loaded and an unknown location, both entered.
 
     Dialects the bindings do not know (IREE's ``util``, ``flow``, …) pass through in generic form.

@@ -6,6 +6,10 @@ in memory and in which kind of memory. A tensor without an encoding is row-major
 open, so quantised or sparse encodings are new attributes, not new ops.
 """
 
+# IRDL reads these annotations at run time; to a type checker they are no types.
+# pyright: reportGeneralTypeIssues=false, reportCallIssue=false
+# pyright: reportInvalidTypeForm=false, reportUnknownMemberType=false
+
 from collections.abc import Sequence
 from typing import Any
 

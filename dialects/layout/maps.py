@@ -47,7 +47,8 @@ def _to_affine(expr: algebra.Expr) -> Any:
             return ir.AffineExpr.get_floor_div(_to_affine(inner), divisor)
         case algebra.Mod(inner, modulus):
             return ir.AffineExpr.get_mod(_to_affine(inner), modulus)
-    raise ValueError(f"unknown index expression {expr!r}")
+        case _:
+            raise ValueError(f"unknown index expression {expr!r}")
 
 
 def to_index_map(affine_map: Any, domain: Sequence[int], codomain: Sequence[int]) -> IndexMap:

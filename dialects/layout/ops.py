@@ -8,6 +8,10 @@ Families: structure (weight, view, relayout, pad, concat, gather), elementwise, 
 convolution, pooling, reduction, normalization (softmax, layer_norm), attention.
 """
 
+# IRDL reads these annotations at run time; to a type checker they are no types.
+# pyright: reportGeneralTypeIssues=false, reportCallIssue=false
+# pyright: reportInvalidTypeForm=false, reportUnknownMemberType=false
+
 from collections.abc import Callable, Sequence
 from typing import Any
 

@@ -6,6 +6,7 @@ logical dims; the translation of their index maps into the physical order happen
 knows a layout it does not care about.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -176,7 +177,7 @@ def padded(value: Value, low: Sequence[int], high: Sequence[int], fill: Any) -> 
     return op.result
 
 
-class Lowering:
+class Lowering(ABC):
     """State of lowering one function: physical values of logical ones, and the kind of device it is
     for.
     """
@@ -184,6 +185,10 @@ class Lowering:
     def __init__(self, device: DeviceKind) -> None:
         self.device = device
         self._physical: dict[Value, Value] = {}
+
+    @abstractmethod
+    def parameter(self, op: Any) -> str:
+        """Symbol of the global that a ``layout.weight`` loads."""
 
     def bind(self, logical: Value, physical: Value) -> None:
         """Record that ``logical`` is held by ``physical``."""

@@ -193,7 +193,8 @@ def _grouped(low: Lowering, op: Any, x: Any, window: Window, groups: int) -> Any
         else:
             x_exprs.append(dim(loop[0]) if axis == 0 else reader[axis - 2])
     w_order = low.layout(op.weight).order
-    weight, w_exprs = low.value(op.weight), []
+    weight = low.value(op.weight)
+    w_exprs: list[Any] = []
     for axis in w_order:
         if axis == 0:
             w_exprs += [dim(loop[1])] + ([dim(loop[-1])] if per_out > 1 else [])

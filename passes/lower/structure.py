@@ -121,7 +121,8 @@ def _applied(value: Any, step: Any) -> Any:
             return _collapsed(value, step.groups)
         case Transpose():
             return _transposed(value, step)
-    raise TypeError(f"unknown step {step!r}")
+        case _:
+            raise TypeError(f"unknown step {step!r}")
 
 
 def _collapsed(value: Any, groups: Sequence[Sequence[int]]) -> Any:
@@ -181,7 +182,8 @@ def _computed(expr: Any, indices: Sequence[Any]) -> Any:
             wrapped = arith.AddIOp(rest, index_constant(modulus)).result
             negative = scalars.compare("lt", rest, index_constant(0))
             return scalars.select(negative, wrapped, rest)
-    raise TypeError(f"{expr!r} is not an index expression")
+        case _:
+            raise TypeError(f"{expr!r} is not an index expression")
 
 
 @lowers(PadOp)
@@ -238,7 +240,7 @@ def gather(low: Lowering, op: Any) -> Any:
 
     A position outside the table reads nothing: floats become NaN, integers 0.
     """
-    axis = ir.IntegerAttr(op.attributes["dim"]).value
+    axis: int = ir.IntegerAttr(op.attributes["dim"]).value
     table, indices = op.table, op.indices
     span = len(shape(indices))
     order, table_order = low.layout(op.result).order, low.layout(table).order

@@ -7,7 +7,7 @@ height unlike width, batches of 1 and 2.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -23,15 +23,32 @@ _generator = torch.Generator().manual_seed(20240607)
 
 @dataclass(frozen=True)
 class Family:
-    """``tolerance`` is a relative L2 distance per output from eager in f32; integers are exact."""
+    """``tolerance`` is a relative L2 distance per output from eager in f32; integers are exact.
+
+    ``vulkan``: whether the family runs on Vulkan too, or the labels of those cases that do (of
+    many elementwise ones: the same code is generated for all that are alike).
+    """
 
     inputs: Mapping[str, Tensor]
     cases: Mapping[str, Case]
     constants: Mapping[str, Tensor] = field(default_factory=dict)
-    vulkan: bool = False
+    vulkan: bool | frozenset[str] = False
     tolerance: float = 1e-5
     # Of these types, where eager in f32 is the reference.
     half: torch.dtype | None = None
+
+    def on(self, target: str) -> "Family":
+        """What of the family runs on ``target``."""
+        if target == "cpu" or isinstance(self.vulkan, bool):
+            return self
+        return replace(self, cases={label: self.cases[label] for label in self.vulkan_labels()})
+
+    def vulkan_labels(self) -> list[str]:
+        """The cases named in ``vulkan``, in order; KeyError for a name that is no case."""
+        chosen = self.vulkan if isinstance(self.vulkan, frozenset) else frozenset[str]()
+        if unknown := chosen - set(self.cases):
+            raise KeyError(f"no such cases: {sorted(unknown)}")
+        return [label for label in self.cases if label in chosen]
 
 
 class FamilyModel(torch.nn.Module):
@@ -289,7 +306,28 @@ FAMILIES["binary"] = Family(
         "fmod.Scalar": lambda t: torch.fmod(t.q, 2),
         "in place slice": lambda t: t.x.mul(2).relu_(),
     },
-    vulkan=True,
+    vulkan=frozenset(
+        [
+            "add alpha",
+            "div floor",
+            "remainder",
+            "fmod",
+            "pow tensors",
+            "pow 5",
+            "pow -3",
+            "pow whole tensors",
+            "number pow",
+            "atan2",
+            "le int float",
+            "where mixed",
+            "masked_fill grows",
+            "clamp tensors",
+            "bool + float",
+            "half + float",
+            "int / int",
+            "lerp",
+        ]
+    ),
 )
 
 FAMILIES["integers and bools"] = Family(
@@ -391,7 +429,31 @@ FAMILIES["integers and bools"] = Family(
         "triu": lambda t: t.i.triu(1),
         "numbers": lambda t: t.i * t.x.shape[1] + t.x.dim(),
     },
-    vulkan=True,
+    vulkan=frozenset(
+        [
+            "floor_div",
+            "remainder",
+            "remainder below 0",
+            "int8 + int8",
+            "int8 of int",
+            "pow 5",
+            "bit not",
+            "bool lt",
+            "where bool",
+            "int of float",
+            "float of bool",
+            "sum int8",
+            "sum bool",
+            "prod",
+            "amax bool",
+            "any dims",
+            "all float",
+            "matmul",
+            "mask by length",
+            "full_like",
+            "triu",
+        ]
+    ),
 )
 
 FAMILIES["activations"] = Family(
@@ -1146,7 +1208,40 @@ def _half_cases() -> dict[str, Case]:
     }
 
 
-def _half_family(dtype: torch.dtype, vulkan: bool) -> Family:
+_HALF_ON_VULKAN = frozenset(
+    [
+        "gelu",
+        "softplus",
+        "exp",
+        "remainder",
+        "round trip",
+        "softmax",
+        "log_softmax",
+        "sum",
+        "mean",
+        "var",
+        "norm",
+        "layer_norm affine",
+        "rms by hand",
+        "group_norm",
+        "linear",
+        "matmul",
+        "conv",
+        "conv patch",
+        "depthwise",
+        "grouped",
+        "max_pool",
+        "avg_pool uncounted",
+        "attention causal",
+        "attention masked",
+        "pad",
+        "roll",
+        "embedding",
+    ]
+)
+
+
+def _half_family(dtype: torch.dtype, vulkan: bool | frozenset[str]) -> Family:
     inputs = {
         "x": rand(2, 24, 6, 7),
         "big": rand(3, 300, scale=20),
@@ -1175,5 +1270,5 @@ def _half_family(dtype: torch.dtype, vulkan: bool) -> Family:
     return Family(halved(inputs), _half_cases(), halved(constants), vulkan, tolerance, half=dtype)
 
 
-FAMILIES["float16"] = _half_family(torch.float16, vulkan=True)
-FAMILIES["bfloat16"] = _half_family(torch.bfloat16, vulkan=False)
+FAMILIES["float16"] = _half_family(torch.float16, _HALF_ON_VULKAN)
+FAMILIES["bfloat16"] = _half_family(torch.bfloat16, False)

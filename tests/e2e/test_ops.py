@@ -76,10 +76,10 @@ def differences(family: Family, expected: Any, actual: Any) -> Iterator[str]:
 
 
 @cache
-def exported(name: str) -> Any:
+def exported(name: str, target: str = "cpu") -> Any:
     from smartmem.frontend.export import export
 
-    family = FAMILIES[name]
+    family = FAMILIES[name].on(target)
     return export(FamilyModel(family).eval(), tuple(family.inputs.values()))
 
 
@@ -93,9 +93,9 @@ ON_VULKAN = [
 
 @pytest.mark.parametrize(("name", "target"), ON_CPU + ON_VULKAN)
 def test_family(name: str, target: str, compile_and_load: Any) -> None:
-    family = FAMILIES[name]
+    family = FAMILIES[name].on(target)
     inputs = tuple(family.inputs.values())
-    session = compile_and_load(exported(name), inputs, target=target)
+    session = compile_and_load(exported(name, target), inputs, target=target)
     wrong = list(differences(family, expected_outputs(family), session(*inputs)))
     assert not wrong, "\n".join(wrong)
 
