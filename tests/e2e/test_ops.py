@@ -76,7 +76,7 @@ def differences(family: Family, expected: Any, actual: Any) -> Iterator[str]:
 
 
 @cache
-def exported(name: str, target: str = "cpu") -> Any:
+def exported(name: str, target: str) -> Any:
     from smartmem.frontend.export import export
 
     family = FAMILIES[name].on(target)
@@ -121,7 +121,7 @@ def test_every_import_rule_has_a_case(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importer, "HANDLERS", asked)
     with layout.context():
         for name in FAMILIES:
-            importer.import_program(exported(name))
+            importer.import_program(exported(name, "cpu"))
     assert sorted(set(asked) - asked.names) == []
 
 
