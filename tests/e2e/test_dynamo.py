@@ -1,4 +1,4 @@
-"""``torch.compile(backend="smartmem")``: right numbers, frozen parameters watched, training refused."""
+"""``torch.compile(backend="smartmem")``: right numbers, watched parameters, no training."""
 
 import pytest
 import torch
