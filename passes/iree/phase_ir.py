@@ -27,10 +27,16 @@ _TILE_SIZES = re.compile(r"\btile_sizes = (\[\[[^<>]*?\]\])")
 _STORAGE_BITS = {"index": 64, "i1": 8}
 
 
-def parse(text: str) -> Any:
-    """The module of one phase; raises ``ValueError`` with what the parser says of bad text."""
+def new_context() -> Any:
+    """A context for phase IR. Making one costs more than parsing a dispatch in it."""
     context = ir.Context()
     context.allow_unregistered_dialects = True
+    return context
+
+
+def parse(text: str, context: Any = None) -> Any:
+    """The module of one phase; raises ``ValueError`` with what the parser says of bad text."""
+    context = context or new_context()
     try:
         return ir.Module.parse(text, context)
     except ir.MLIRError as error:

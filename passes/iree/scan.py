@@ -28,7 +28,7 @@ pipeline and the tile sizes IREE chose.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from smartmem.passes.iree import phase_ir
 from smartmem.passes.iree.element_flow import LOAD, STORE
@@ -56,14 +56,17 @@ class Finding:
 
 def scan_folder(folder: Path) -> tuple[Finding, ...]:
     """Findings in all ``*.mlir`` files of a dump folder, in the order of their names."""
+    context = phase_ir.new_context()
     return tuple(
-        found for path in sorted(folder.glob("*.mlir")) for found in scan(path.read_text())
+        found
+        for path in sorted(folder.glob("*.mlir"))
+        for found in scan(path.read_text(encoding="utf-8"), context)
     )
 
 
-def scan(configured_ir: str) -> tuple[Finding, ...]:
+def scan(configured_ir: str, context: Any = None) -> tuple[Finding, ...]:
     """Findings in the text of configured executables; raises ``ValueError`` on bad text."""
-    module = phase_ir.parse(configured_ir)
+    module = phase_ir.parse(configured_ir, context)
     functions = phase_ir.named(module.operation, "func.func")
     return tuple(found for function in functions for found in _scan_function(function))
 
