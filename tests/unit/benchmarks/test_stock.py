@@ -10,6 +10,9 @@ from smartmem.benchmarks.stock import decomposed_attention, stock_stream_ir
 from smartmem.errors import UnsupportedError
 from smartmem.passes.iree.count import count
 
+# Each compiles with stock IREE, torch importer included: too long for test-fast.
+pytestmark = pytest.mark.slow
+
 VULKAN = ("--iree-hal-target-device=vulkan", "--iree-vulkan-target=vp_android_baseline_2022")
 
 
