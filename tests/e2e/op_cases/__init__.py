@@ -1,0 +1,32 @@
+"""The ops under test, in families of small expressions; ``common.py`` says what a family is."""
+
+from e2e.op_cases import (
+    attention,
+    contraction,
+    convolution,
+    elementwise,
+    half,
+    normalization,
+    pooling,
+    reduction,
+    structure,
+)
+from e2e.op_cases.common import Family, FamilyModel, rand
+
+__all__ = ["FAMILIES", "Family", "FamilyModel", "rand"]
+
+FAMILIES: dict[str, Family] = {
+    name: family
+    for part in (
+        elementwise,
+        structure,
+        reduction,
+        normalization,
+        contraction,
+        convolution,
+        pooling,
+        attention,
+        half,
+    )
+    for name, family in part.FAMILIES.items()
+}
