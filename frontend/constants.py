@@ -2,6 +2,7 @@
 
 Position ids, masks, relative-position tables and transposed parameters are computed once here, at
 compile time. A pure broadcast is left in the graph: folding it would only make the archive larger.
+A tensor without elements depends on nothing, whatever it is made from.
 """
 
 from collections.abc import Mapping
@@ -9,6 +10,8 @@ from typing import Any
 
 import torch
 from torch.fx import Node
+
+from smartmem.frontend import empties
 
 _BROADCASTS = frozenset({"expand"})
 
@@ -30,12 +33,14 @@ def _grows(node: Node) -> bool:
 
 
 def fold(graph: torch.fx.Graph, known: Mapping[Node, torch.Tensor]) -> dict[Node, Any]:
-    """Values of all nodes reached from ``known`` (parameters, buffers, constants) alone, ``known``
-    included.
+    """Values of all nodes reached from ``known`` (parameters, buffers, constants) and from tensors
+    without elements alone, these included.
     """
     values: dict[Node, Any] = dict(known)
     for node in graph.nodes:
-        if node.op != "call_function" or _is_random(node):
+        if node not in values and node.op != "output" and empties.is_empty(node):
+            values[node] = empties.value(node)
+        if node in values or node.op != "call_function" or _is_random(node):
             continue
         if any(source not in values for source in node.all_input_nodes):
             continue

@@ -6,14 +6,18 @@ generics and softmax into an argmax; the index maps and the families the passes 
 be lost. So the table is PyTorch's, less the ops that have a family of their own here.
 """
 
+import traceback
 import warnings
 from collections.abc import Callable, Mapping
+from types import SimpleNamespace
 from typing import Any
 
 import torch
 from torch.export import ExportedProgram
+from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
 
 from smartmem.errors import UserError
+from smartmem.frontend import decompositions
 from smartmem.frontend.source import source_of
 
 # Kept whole: ops with a handler of their own in this folder (by ATen base name, all overloads).
@@ -53,6 +57,7 @@ KEPT_WHOLE = frozenset(
         "softmax",
         "_softmax",
         "softplus",
+        "take",
     ]
 )
 
@@ -74,12 +79,12 @@ _TRAINING_ONLY = frozenset(
 
 
 def decomposition_table() -> Mapping[Any, Callable[..., Any]]:
-    """PyTorch's default decompositions without the ops in ``KEPT_WHOLE``."""
-    table = torch.export.default_decompositions()
+    """PyTorch's default decompositions without the ops in ``KEPT_WHOLE``, and our own."""
+    table = dict(torch.export.default_decompositions())
     for op in list(table):
         if op._schema.name.split("::")[1] in KEPT_WHOLE:
             table.pop(op)
-    return table
+    return table | decompositions.table()
 
 
 def export(
@@ -129,7 +134,21 @@ def _trace(
         with torch.no_grad():
             return torch.export.export(module, args, kwargs, strict=False)
     except Exception as error:
-        raise UserError(
-            f"torch.export could not trace {type(module).__name__}: {error}\n"
-            "smartmem compiles what torch.export can trace; the message names the line to change."
-        ) from error
+        raise _untraceable(module, error) from error
+
+
+def _untraceable(module: torch.nn.Module, error: Exception) -> UserError:
+    """What torch.export refused, in a line, and the innermost line of the model."""
+    stack = "".join(traceback.format_tb(error.__traceback__)) + str(error)
+    place = source_of(SimpleNamespace(meta={"stack_trace": stack}))
+    where = f" at {place}" if place.file else ""
+    if isinstance(error, GuardOnDataDependentSymNode):
+        return UserError(
+            f"{type(module).__name__}: its control flow depends on the values of a tensor{where}",
+            hint="Choose with torch.where, or decide outside the model and compile each branch.",
+        )
+    first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return UserError(
+        f"torch.export could not trace {type(module).__name__}{where}: {first}",
+        hint="smartmem compiles what torch.export can trace. SMARTMEM_DEBUG=1 shows all it says.",
+    )

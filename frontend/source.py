@@ -39,10 +39,10 @@ def source_of(node: Any) -> Source:
     module = next((path for path, _ in reversed(list(stack.values())) if path), "")
     if frame is None:
         return Source(module, "", 0)
-    return Source(module, _relative(frame["file"]), int(frame["line"]))
+    return Source(module, relative(frame["file"]), int(frame["line"]))
 
 
-def _relative(file: str) -> str:
+def relative(file: str) -> str:
     """``file`` without its longest prefix on the import path, so that artefacts do not depend on
     the machine.
     """

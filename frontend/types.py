@@ -1,7 +1,11 @@
 """Element types at the border between torch, MLIR and the artefact.
 
-int64 is narrowed to int32: indices fit, mobile GPUs often lack 64-bit integers, and the session
-checks the range.
+* int64 is narrowed to int32: indices fit, and mobile GPUs often lack 64-bit integers. Inputs and
+  constants are checked; what is computed from them wraps at 32 bits.
+* uint8 and int16 are held as int32 inside the model and wrapped after every op that computes
+  (``wrapped``), so no op needs to know of them. Inputs, outputs and constants of uint8 take one
+  byte.
+* float64 does not exist: mobile GPUs lack it.
 """
 
 from typing import Any
@@ -11,6 +15,7 @@ import numpy as np
 import torch
 
 from smartmem.dialects._mlir import ir
+from smartmem.dialects.layout import build
 from smartmem.frontend.registry import Refusal
 
 _STORED: dict[torch.dtype, str] = {
@@ -19,7 +24,9 @@ _STORED: dict[torch.dtype, str] = {
     torch.bfloat16: "bfloat16",
     torch.int64: "int32",
     torch.int32: "int32",
+    torch.int16: "int32",
     torch.int8: "int8",
+    torch.uint8: "uint8",
     torch.bool: "bool",
 }
 
@@ -43,15 +50,47 @@ def is_stored(dtype: torch.dtype) -> bool:
 
 
 def element(dtype: torch.dtype) -> Any:
-    """MLIR element type of ``dtype``."""
+    """MLIR element type that values of ``dtype`` have in the dialect."""
     return {
         "float32": ir.F32Type.get,
         "float16": ir.F16Type.get,
         "bfloat16": ir.BF16Type.get,
         "int32": lambda: ir.IntegerType.get_signless(32),
+        "uint8": lambda: ir.IntegerType.get_signless(32),
         "int8": lambda: ir.IntegerType.get_signless(8),
         "bool": lambda: ir.IntegerType.get_signless(1),
     }[stored_dtype(dtype)]()
+
+
+def border_element(dtype: torch.dtype) -> Any:
+    """MLIR element type of an argument or a result of ``dtype``."""
+    return ir.IntegerType.get_signless(8) if dtype == torch.uint8 else element(dtype)
+
+
+def entered(value: Any, dtype: torch.dtype) -> Any:
+    """An argument of ``border_element`` as the value the dialect computes with."""
+    if dtype != torch.uint8:
+        return value
+    return build.elementwise("unsigned", value, element=element(dtype))
+
+
+def left(value: Any, dtype: torch.dtype) -> Any:
+    """A value of ``dtype`` as a result of ``border_element``."""
+    return build.cast(value, border_element(dtype))
+
+
+def wrapped(value: Any, dtype: torch.dtype) -> Any:
+    """What was computed in int32, in the range of ``dtype`` as it overflows in PyTorch."""
+    if dtype not in (torch.uint8, torch.int16):
+        return value
+    wide = element(dtype)
+    limits = torch.iinfo(dtype)
+    bits = build.splat(limits.max - limits.min, wide)
+    if not limits.min:
+        return build.elementwise("bit_and", value, bits)
+    low = build.splat(limits.min, wide)
+    shifted = build.elementwise("bit_and", build.elementwise("sub", value, low), bits)
+    return build.elementwise("add", shifted, low)
 
 
 def to_numpy(value: torch.Tensor) -> Any:
@@ -69,6 +108,7 @@ def to_numpy(value: torch.Tensor) -> Any:
             raise Refusal(
                 "an int64 constant does not fit 32 bits", "keep indices and counts below 2**31"
             )
+    if name == "int32":
         value = value.to(torch.int32)
     if name == "bfloat16":
         return value.view(torch.int16).numpy().view(ml_dtypes.bfloat16)
