@@ -12,6 +12,8 @@ from importlib.resources import files
 
 from smartmem.errors import UserError
 from smartmem.passes.lower.builder import DeviceKind
+from smartmem.passes.rules.kernels import KernelLimits
+from smartmem.spelling import did_you_mean
 
 _COMMON_FLAGS = (
     "--iree-input-type=none",
@@ -23,6 +25,10 @@ _COMMON_FLAGS = (
 )
 
 
+# Vulkan specification, table "Required Limits": maxStorageBufferRange is at least 2^27.
+VULKAN_MIN_BUFFER_BYTES = 1 << 27
+
+
 @dataclass(frozen=True)
 class Target:
     """``iree_target`` is the CPU name or the Vulkan target name that iree-compile is given."""
@@ -31,6 +37,11 @@ class Target:
     kind: DeviceKind
     iree_target: str
     description: str
+    # maxStorageBufferRange: the most bytes that a kernel sees of one buffer; 0 where there is no
+    # such limit. The default is the least that Vulkan allows.
+    max_buffer_bytes: int = VULKAN_MIN_BUFFER_BYTES
+    # What bounds the tiles of its kernels; None leaves all of them to IREE.
+    kernels: KernelLimits | None = None
 
     @property
     def flags(self) -> tuple[str, ...]:
@@ -63,7 +74,14 @@ def known_targets() -> Mapping[str, Target]:
             continue
         name = entry.name.removesuffix(".toml")
         data = tomllib.loads(entry.read_text(encoding="utf-8"))
-        targets[name] = Target(name, data["kind"], data["iree_target"], data["description"])
+        targets[name] = Target(
+            name,
+            data["kind"],
+            data["iree_target"],
+            data["description"],
+            data.get("max_buffer_bytes", VULKAN_MIN_BUFFER_BYTES),
+            KernelLimits(**data["kernels"]) if "kernels" in data else None,
+        )
     return targets
 
 
@@ -80,5 +98,15 @@ def resolve(name: str) -> Target:
     if known is not None:
         return known
     if not name.replace("_", "").replace("-", "").isalnum():
-        raise UserError(f"'{name}' is no target name; known: vulkan, {', '.join(known_targets())}")
+        raise unknown_target(name)
     return Target(name, "vulkan", name, "an iree-compile Vulkan target")
+
+
+def unknown_target(name: str) -> UserError:
+    """The error for a name that is no target, with the nearest that is."""
+    known = ["vulkan", *known_targets()]
+    return UserError(
+        f"unknown target {name!r}.{did_you_mean(name, known)}",
+        hint=f"Known: {', '.join(known)}, and iree-compile's Vulkan target names "
+        "(such as adreno-740, valhall4, rdna3, ada).",
+    )

@@ -17,6 +17,7 @@ import os
 import re
 import secrets
 import shutil
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -26,14 +27,17 @@ from typing import Any, Self, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from smartmem.errors import UserError
+from smartmem.errors import UserError, os_error
 from smartmem.runtime.tree import Tree, tensor_indices
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 ENTRY = "main"
 PARAMETER_SCOPE = "model"
 MANIFEST_FILE = "manifest.json"
 WEIGHTS_FILE = "weights.irpa"
+PLAN_FILE = "plan.json"
+REPORT_FILE = "report.json"
+_VMFB_FILE = "model.vmfb"
 
 _TARGET_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
 
@@ -43,7 +47,8 @@ class TensorSpec:
     """One input or output: `dtype` at the compiled function's border, `source_dtype` at the user's.
 
     Both are numpy names ("float32", "bfloat16", "bool", ...). Where they differ ("int32" and
-    "int64") the session converts, with a range check on the way in.
+    "int64") the session converts, with a range check on the way in. A tensor without elements is
+    no argument or result of the compiled function.
     """
 
     name: str
@@ -51,16 +56,26 @@ class TensorSpec:
     dtype: str
     source_dtype: str
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether it has no elements."""
+        return 0 in self.shape
+
 
 @dataclass(frozen=True)
 class TargetEntry:
-    """One compiled form: `kind` is "cpu" or "vulkan", `iree_target` what IREE was told."""
+    """One compiled form: `kind` is "cpu" or "vulkan", `iree_target` what IREE was told.
+
+    `sha256` is the hash of the vmfb; plan and report have theirs.
+    """
 
     name: str
     kind: str
     iree_target: str
     vmfb: str
     sha256: str
+    plan_sha256: str
+    report_sha256: str
     needs: dict[str, Any]
 
 
@@ -135,15 +150,25 @@ class Bundle:
         return self.path / self.manifest.targets[target].vmfb
 
     def plan(self, target: str) -> dict[str, Any]:
-        return _read_json(self.path / "targets" / target / "plan.json")
+        """What the passes decided for `target`; UserError where it is not what was written."""
+        file = self.path / "targets" / target / PLAN_FILE
+        _check_hash(file, self.manifest.targets[target].plan_sha256)
+        return _read_json(file)
 
     def report(self, target: str) -> dict[str, Any]:
-        """What compiling `target` measured."""
-        return _read_json(self.path / "targets" / target / "report.json")
+        """What compiling `target` measured; UserError where it is not what was written."""
+        file = self.path / "targets" / target / REPORT_FILE
+        _check_hash(file, self.manifest.targets[target].report_sha256)
+        return _read_json(file)
 
-    def check_target(self, target: str) -> None:
-        """Compares the compiled file of `target` with its recorded hash; UserError on any doubt."""
+    def check_target(self, target: str, *, thorough: bool = False) -> None:
+        """Compares the compiled file of `target` with its recorded hash, and if thorough its plan
+        and report; UserError on any doubt.
+        """
         _check_hash(self.vmfb(target), self.manifest.targets[target].sha256)
+        if thorough:
+            self.plan(target)
+            self.report(target)
 
     def check_weights(self, *, thorough: bool = False) -> None:
         """Checks the archive's presence and size; reads it all and checks its hash if thorough."""
@@ -169,18 +194,23 @@ class BundleWriter:
             manifest = writer.finish(inputs=..., ...)
 
     Leaving the block without `finish` leaves `path` as it was. Targets of a bundle already at
-    `path` are kept when it was made from the same source, weights, signature and versions.
+    `path` are kept when it was made from the same source, weights, signature and versions; else
+    `dropped` names them. A symbolic link stays one: the bundle goes where it points.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = Path(path).absolute()
+        self.path = Path(os.path.realpath(path))
         self.folder = self.path.with_name(f".{self.path.name}.{secrets.token_hex(6)}")
         self._weights: WeightsEntry | None = None
         self._targets: dict[str, TargetEntry] = {}
-        _check_replaceable(self.path)
+        self.dropped: tuple[str, ...] = ()
+        check_writable(self.path)
 
     def __enter__(self) -> Self:
-        self.folder.mkdir(parents=True)
+        try:
+            self.folder.mkdir(parents=True)
+        except OSError as error:
+            raise os_error(error, f"cannot write {self.path}") from error
         return self
 
     def __exit__(
@@ -190,6 +220,8 @@ class BundleWriter:
         trace: TracebackType | None,
     ) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)
+        if isinstance(error, OSError):
+            raise os_error(error, f"cannot write {self.path}") from error
 
     def write_weights(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """Stores the arrays, row-major, under their keys."""
@@ -215,15 +247,17 @@ class BundleWriter:
             raise UserError(f"{name!r} cannot be the name of a target")
         folder = self.folder / "targets" / name
         folder.mkdir(parents=True)
-        (folder / "model.vmfb").write_bytes(vmfb)
-        _write_json(folder / "plan.json", dict(plan))
-        _write_json(folder / "report.json", dict(report))
+        (folder / _VMFB_FILE).write_bytes(vmfb)
+        _write_json(folder / PLAN_FILE, dict(plan))
+        _write_json(folder / REPORT_FILE, dict(report))
         self._targets[name] = TargetEntry(
             name=name,
             kind=kind,
             iree_target=iree_target,
             vmfb=_vmfb_path(name),
             sha256=hashlib.sha256(vmfb).hexdigest(),
+            plan_sha256=sha256_of(folder / PLAN_FILE),
+            report_sha256=sha256_of(folder / REPORT_FILE),
             needs=dict(needs or {}),
         )
 
@@ -262,9 +296,10 @@ class BundleWriter:
         except UserError:
             return manifest
         # Compared as JSON: what was read back has lists where the new one may have tuples.
-        if _as_json(replace(old, targets={})) != _as_json(replace(manifest, targets={})):
-            return manifest
         kept = {name: entry for name, entry in old.targets.items() if name not in self._targets}
+        if _as_json(replace(old, targets={})) != _as_json(replace(manifest, targets={})):
+            self.dropped = tuple(kept)
+            return manifest
         for name in kept:
             shutil.copytree(self.path / "targets" / name, self.folder / "targets" / name)
         return replace(manifest, targets={**self._targets, **kept})
@@ -278,7 +313,15 @@ def write_archive(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
     for key in sorted(arrays):
         flat = np.ascontiguousarray(arrays[key]).reshape(-1)
         index.add_buffer(key, flat.view(np.uint8))
-    index.create_archive_file(str(path))
+    try:
+        index.create_archive_file(str(path))
+    except RuntimeError as error:
+        # IREE does not tell a full disk from a failing one; flushing our own file there does.
+        reason = str(error).rpartition("; ")[2]
+        raise UserError(
+            f"{path}: cannot be written: {reason}",
+            hint="Free some space on the disk, or choose another place.",
+        ) from error
 
 
 def sha256_of(path: Path) -> str:
@@ -288,7 +331,7 @@ def sha256_of(path: Path) -> str:
 
 
 def _vmfb_path(target: str) -> str:
-    return f"targets/{target}/model.vmfb"
+    return f"targets/{target}/{_VMFB_FILE}"
 
 
 def _parse_manifest(data: dict[str, Any]) -> Manifest:
@@ -309,6 +352,13 @@ def _parse_manifest(data: dict[str, Any]) -> Manifest:
         entry=data["entry"],
         parameter_scope=data["parameter_scope"],
     )
+    if not targets:
+        raise ValueError("no targets")
+    for text in (manifest.entry, manifest.parameter_scope, manifest.weights.sha256):
+        if not isinstance(cast(object, text), str):
+            raise ValueError(f"{text!r} is not a text")
+    if not isinstance(cast(object, manifest.weights.bytes), int):
+        raise ValueError(f"weights of {manifest.weights.bytes!r} bytes")
     if manifest.weights.file != WEIGHTS_FILE:
         raise ValueError(f"weights in {manifest.weights.file!r}")
     if [item["kind"] for item in manifest.input_tree["items"]] != ["tuple", "dict"]:
@@ -322,6 +372,9 @@ def _parse_manifest(data: dict[str, Any]) -> Manifest:
 
 def _parse_tensor(item: dict[str, Any]) -> TensorSpec:
     spec = TensorSpec(**item)
+    for dtype in (spec.dtype, spec.source_dtype):
+        if dtype != "bfloat16" and np.dtype(dtype).kind not in "biuf":
+            raise ValueError(f"dtype {dtype!r} of {spec.name!r}")
     return replace(spec, shape=tuple(int(size) for size in spec.shape))
 
 
@@ -358,16 +411,55 @@ def _check_hash(file: Path, expected: str) -> None:
         )
 
 
+def check_writable(path: Path) -> None:
+    """Refuses a place where nothing can be written, or what smartmem did not write itself."""
+    real = Path(os.path.realpath(path))
+    if Path.cwd().is_relative_to(real):
+        raise UserError(
+            f"cannot write {path}: the working folder lies in it",
+            hint="Choose another output path, such as model.smartmem.",
+        )
+    folder = next(parent for parent in real.parents if parent.exists())
+    if not folder.is_dir():
+        raise UserError(f"cannot write {path}: {folder} is not a folder")
+    try:
+        # Tried, since permissions do not tell of every place that takes nothing.
+        with tempfile.TemporaryDirectory(prefix=f".{real.name}.", dir=folder):
+            pass
+    except OSError as error:
+        raise os_error(error, f"cannot write {path}: {folder} takes no files") from error
+    _check_replaceable(real)
+
+
 def _check_replaceable(path: Path) -> None:
-    """Refuses to replace anything that smartmem did not write."""
-    if not path.exists() or (path / MANIFEST_FILE).is_file():
+    """Refuses what exists at `path`, but for an empty folder and a bundle with no file but ours."""
+    if not path.exists() or (path.is_dir() and not any(path.iterdir())):
         return
-    if path.is_dir() and not any(path.iterdir()):
-        return
-    raise UserError(
-        f"{path}: exists and is not a compiled model; it will not be replaced",
-        hint="Choose another output path, such as model.smartmem.",
-    )
+    remedy = "Choose another output path, such as model.smartmem."
+    if not _is_ours(path / MANIFEST_FILE):
+        raise UserError(
+            f"{path}: exists and is not a compiled model; it will not be replaced", hint=remedy
+        )
+    names = (_VMFB_FILE, PLAN_FILE, REPORT_FILE)
+    for file in sorted(path.rglob("*")):
+        parts = file.relative_to(path).parts
+        known = parts in ((MANIFEST_FILE,), (WEIGHTS_FILE,)) or (
+            len(parts) == 3 and parts[0] == "targets" and parts[2] in names
+        )
+        if not known and (file.is_symlink() or not file.is_dir()):
+            raise UserError(
+                f"{file}: smartmem did not write this file; {path} will not be replaced",
+                hint=f"Move the file elsewhere. {remedy}",
+            )
+
+
+def _is_ours(manifest: Path) -> bool:
+    """Whether this is the manifest of a bundle, of any format version."""
+    try:
+        data = _read_json(manifest)
+    except UserError:
+        return False
+    return isinstance(data.get("format_version"), int) and {"targets", "weights"} <= data.keys()
 
 
 def _swap_in(new: Path, path: Path) -> None:

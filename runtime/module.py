@@ -67,6 +67,12 @@ class DeviceModule:
             for argument in arguments:
                 inputs.push_ref(self._to_device(argument))
             self._context.invoke(self._function, inputs, outputs)
+            if len(outputs) != len(result_dtypes):
+                raise UserError(
+                    f"the compiled function gives {len(outputs)} results, its manifest names "
+                    f"{len(result_dtypes)}",
+                    hint="The folder is damaged: compile the model again.",
+                )
             return [
                 self._to_host(outputs.get_as_object(position, iree.HalBufferView), dtype)
                 for position, dtype in enumerate(result_dtypes)

@@ -29,7 +29,9 @@ from smartmem.runtime.tree import Tree, flatten, unflatten
 def load(path: str | os.PathLike[str], device: str = "auto") -> Session:
     """Opens a bundle on a device ("auto", "cpu", "vulkan", a target's or device's name, a URI).
 
-    Raises UserError where the bundle is damaged, DeviceError where no device suits it.
+    Raises UserError where the bundle is damaged, DeviceError where no device suits it. Of the
+    weights only the size is checked: reading them all would make every start as slow as the first
+    (`verify` compares their hash).
     """
     return Session(Bundle.open(path), device)
 
@@ -80,7 +82,9 @@ class Session:
         leaves = bind(manifest, args, kwargs)
         torch: Any = sys.modules.get("torch")
         torch_in = torch is not None and any(isinstance(leaf, torch.Tensor) for leaf in leaves)
-        results = self.run_flat([as_numpy(leaf) for leaf in leaves])
+        results = self.run_flat(
+            [as_numpy(leaf, spec.name) for leaf, spec in zip(leaves, manifest.inputs, strict=True)]
+        )
         if torch_in:
             results = [as_torch(torch, result) for result in results]
         return unflatten(manifest.output_tree, results)
@@ -93,14 +97,16 @@ class Session:
                 f"{self.path}: takes {len(manifest.inputs)} tensors ({_signature(manifest)}), "
                 f"got {len(arrays)}"
             )
-        arguments = [
-            _narrow(spec, array) for spec, array in zip(manifest.inputs, arrays, strict=True)
-        ]
+        pairs = list(zip(manifest.inputs, arrays, strict=True))
+        arguments = [_narrow(spec, array) for spec, array in pairs]
+        dtypes = [dtype_of(spec.dtype) for spec in manifest.outputs if not spec.is_empty]
         with self._lock:
-            results = self._module(arguments, [dtype_of(spec.dtype) for spec in manifest.outputs])
+            results = iter(self._module([a for a in arguments if a.size], dtypes))
         return [
-            result.astype(dtype_of(spec.source_dtype), copy=False)
-            for spec, result in zip(manifest.outputs, results, strict=True)
+            np.empty(spec.shape, dtype_of(spec.source_dtype))
+            if spec.is_empty
+            else next(results).astype(dtype_of(spec.source_dtype), copy=False)
+            for spec in manifest.outputs
         ]
 
 
@@ -138,18 +144,28 @@ def _signature(manifest: Manifest) -> str:
     )
 
 
-def as_numpy(value: Any) -> NDArray[Any]:
-    """The tensor's data as a numpy array, without a copy where it is in host memory."""
+def as_numpy(value: Any, name: str = "") -> NDArray[Any]:
+    """The tensor's data as a numpy array, without a copy where it is in host memory.
+
+    Raises UserError, naming the input ``name``, for what is no dense tensor with data.
+    """
+    what = f"input {name!r}: " if name else ""
     torch: Any = sys.modules.get("torch")
     if torch is None or not isinstance(value, torch.Tensor):
         if not isinstance(value, (np.ndarray, np.generic)):
             kind = type(cast(object, value)).__name__
-            raise UserError(f"expected a numpy array or a torch tensor, got {kind}")
+            raise UserError(f"{what}expected a numpy array or a torch tensor, got {kind}")
         return np.asarray(cast(Any, value))
-    host = value.detach().cpu()
-    if host.dtype == torch.bfloat16:
-        return host.view(torch.int16).numpy().view(dtype_of("bfloat16"))
-    return host.numpy()
+    try:
+        host = value.detach().cpu()
+        if host.dtype == torch.bfloat16:
+            return host.view(torch.int16).numpy().view(dtype_of("bfloat16"))
+        return host.numpy()
+    except (TypeError, RuntimeError) as error:
+        raise UserError(
+            f"{what}a {value.layout} tensor on '{value.device}' has no plain data to read",
+            hint="Give a dense tensor with values, such as tensor.to_dense() or tensor.cpu().",
+        ) from error
 
 
 def as_torch(torch: Any, array: NDArray[Any]) -> Any:

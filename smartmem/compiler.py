@@ -37,11 +37,15 @@ _VERSIONED = ("smartmem", "torch", "torch-mlir", "iree-base-compiler")
 
 @dataclass(frozen=True)
 class CompiledModel:
-    """Where the artefact lies, its manifest, and one report per target (keys: docs/cli.md)."""
+    """Where the artefact lies, its manifest, and one report per target (keys: docs/cli.md).
+
+    ``dropped``: targets that ``path`` held before, of another model or of other versions.
+    """
 
     path: Path
     manifest: Manifest
     reports: dict[str, dict[str, Any]]
+    dropped: tuple[str, ...] = ()
 
 
 @dataclass
@@ -151,7 +155,11 @@ def _write(
                 kind=build.target.kind,
                 iree_target=build.target.iree_target,
                 vmfb=build.compiled.vmfb,
-                plan={"layouts": build.layouts, "weights": [e.name for e in build.entries]},
+                plan={
+                    "layouts": build.layouts,
+                    "weights": [e.name for e in build.entries],
+                    "kernels": {n: asdict(k) for n, k in build.compiled.kernels.items()},
+                },
                 report=report,
             )
         manifest = writer.finish(
@@ -160,9 +168,14 @@ def _write(
             input_tree=program.input_tree,
             output_tree=program.output_tree,
             versions={name: version(name) for name in _VERSIONED},
-            source={"graph_ops": program.graph_ops},
+            source={"graph_ops": program.graph_ops, "module_sha256": _module_hash(program)},
         )
-    return CompiledModel(out, manifest, reports)
+    return CompiledModel(out, manifest, reports, writer.dropped)
+
+
+def _module_hash(program: Program) -> str:
+    """A hash of what the model computes: of its imported module, without Python lines."""
+    return hashlib.sha256(program.module.operation.get_asm().encode()).hexdigest()
 
 
 def _report(program: Program, build: _TargetBuild) -> dict[str, Any]:

@@ -6,10 +6,18 @@ Messages are for users: what failed, where, why, and what to do about it.
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
+
+_OS_HINTS = {
+    errno.ENOSPC: "The disk is full: free some space, or choose another place.",
+    errno.EDQUOT: "The quota is used up: free some space, or choose another place.",
+    errno.EROFS: "The file system is read-only: choose another place.",
+    errno.EACCES: "Permission is missing: choose another place, or change its permissions.",
+}
 
 
 class SmartmemError(Exception):
@@ -48,7 +56,7 @@ class UnsupportedError(SmartmemError):
     def __init__(
         self, message: str, rows: Sequence[UnsupportedOp] = (), *, hint: str | None = None
     ) -> None:
-        super().__init__(f"{message}\n{_table(rows)}" if rows else message, hint=hint)
+        super().__init__(f"{message}\n{table(rows)}" if rows else message, hint=hint)
         self.rows: list[UnsupportedOp] = list(rows)
 
 
@@ -76,7 +84,20 @@ class CompileError(SmartmemError):
         self.reproducer = reproducer
 
 
-def _table(rows: Sequence[UnsupportedOp]) -> str:
+def os_error(error: OSError, doing: str | None = None) -> UserError:
+    """What the system refused, in its own words: a full or read-only disk, a missing folder."""
+    place = error.filename if doing is None else doing
+    reason = error.strerror or str(error) or type(error).__name__
+    hint = _OS_HINTS.get(error.errno or 0)
+    return UserError(f"{place}: {reason}" if place else reason, hint=hint)
+
+
+def not_supported(calls: int) -> str:
+    """The line above the table of that many unsupported calls."""
+    return f"{calls} call{'s' if calls > 1 else ''} of this model {'are' if calls > 1 else 'is'} not supported"
+
+
+def table(rows: Sequence[UnsupportedOp]) -> str:
     """Aligns the rows under the headings op, where, why, what to do."""
     cells = [("op", "where", "why", "what to do")]
     cells += [(row.op, row.location, row.reason, row.remedy) for row in rows]

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """' Did you mean 'x'?' with the nearest of ``known``, or nothing where none is near."""
-    matches = difflib.get_close_matches(word, list(known), n=1)
-    return f" Did you mean {matches[0]!r}?" if matches else ""
+    """' Did you mean 'x'?' with the nearest of ``known`` in any case, or nothing."""
+    spelt = {name.lower(): name for name in known}
+    matches = difflib.get_close_matches(word.lower(), spelt, n=1)
+    return f" Did you mean {spelt[matches[0]]!r}?" if matches else ""

@@ -23,19 +23,23 @@ def _folder() -> Path | None:
 
 
 def remember(vmfb_sha256: str, seconds: Mapping[str, float]) -> None:
-    """Keep the seconds by phase of the compile that made this module; a disk that refuses is no
-    error.
+    """Keep the seconds by phase of the compile that made this module. The first ones stay: later
+    compiles find its code in the cache. A disk that refuses is no error.
     """
     folder = _folder()
-    if folder is None:
+    if folder is None or recall(vmfb_sha256):
         return
-    with contextlib.suppress(OSError):
+    file = folder / f"{vmfb_sha256}.json"
+    try:
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / f"{vmfb_sha256}.json").write_text(json.dumps(dict(seconds)), encoding="utf-8")
+        file.write_text(json.dumps(dict(seconds)), encoding="utf-8")
+    except OSError:
+        with contextlib.suppress(OSError):
+            file.unlink()
 
 
 def recall(vmfb_sha256: str) -> dict[str, float]:
-    """Seconds by phase of the last compile that made this module; empty where none is known."""
+    """Seconds by phase of the first compile that made this module; empty where none is known."""
     folder = _folder()
     if folder is None:
         return {}

@@ -59,8 +59,11 @@ class Cache:
     def _write(self, name: str, value: bytes) -> None:
         assert self.folder is not None
         partial = self.folder / f".{name}.{secrets.token_hex(4)}"
-        partial.write_bytes(value)
-        partial.replace(self.folder / name)
+        try:
+            partial.write_bytes(value)
+            partial.replace(self.folder / name)
+        finally:
+            partial.unlink(missing_ok=True)
 
     def _prune(self) -> None:
         """Drop what was not used for longest until the folder is within its limit."""

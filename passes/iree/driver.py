@@ -1,15 +1,19 @@
 """The one place that runs iree-compile: linalg in, stream-phase IR, then a vmfb; with a guard in
 between.
 
-    lowered module --compile-to=stream--> stream IR (counted) --compile-from=stream--> model.vmfb
+    lowered module --compile-to=stream--> stream IR (counted, kernels configured)
+        --compile-from=stream--> model.vmfb
 
 A separate process, so that a crash of the compiler is an error message with a reproducer, not the
 user's crash.
 """
 
+import errno
 import json
+import logging
 import platform
 import shlex
+import shutil
 import subprocess
 import tempfile
 import time
@@ -19,20 +23,28 @@ from functools import cache as cached
 from importlib.metadata import version
 from pathlib import Path
 
-from smartmem.errors import CompileError
+from smartmem.errors import CompileError, os_error
 from smartmem.passes.iree.cache import Cache, key_of
+from smartmem.passes.iree.configure import configure
 from smartmem.passes.iree.scan import Finding, scan_folder
-from smartmem.passes.target import Target
+from smartmem.passes.rules.kernels import KernelConfig
+from smartmem.passes.target import Target, unknown_target
+
+logger = logging.getLogger(__name__)
+
+# With less room than a page the temporary folder is full, whatever iree-compile says of it.
+_FULL_BYTES = 4096
 
 
 @dataclass(frozen=True)
 class Compiled:
-    """``stream_ir`` is what was counted, ``vmfb`` what runs, ``findings`` what may be miscompiled;
-    seconds by phase.
+    """``stream_ir`` is what was counted, ``vmfb`` what runs, ``kernels`` the dispatches we
+    configured, ``findings`` what may be miscompiled; seconds by phase.
     """
 
     stream_ir: str
     vmfb: bytes
+    kernels: dict[str, KernelConfig]
     findings: tuple[Finding, ...]
     seconds: dict[str, float]
 
@@ -72,6 +84,10 @@ def _run(source: str, target: Target, extra: Sequence[str], where: Path, out: st
         [str(_compiler()), *command[1:]], cwd=where, capture_output=True, text=True, check=False
     )
     if result.returncode != 0:
+        if shutil.disk_usage(where).free < _FULL_BYTES:
+            raise os_error(OSError(errno.ENOSPC, "no space left for iree-compile", str(where)))
+        if "Unknown Vulkan target" in result.stderr:
+            raise unknown_target(target.name)
         raise _failure(source, command, target, result)
     return where / out
 
@@ -85,23 +101,25 @@ def _failure(
     (folder / "stderr.txt").write_text(result.stderr, encoding="utf-8")
     errors = [line for line in result.stderr.splitlines() if "error:" in line]
     first = errors[0] if errors else (result.stderr.strip().splitlines() or ["no message"])[-1]
-    if "unknown" in first.lower() and "target" in first.lower():
-        reason = f"iree-compile does not know the Vulkan target '{target.iree_target}'"
-    else:
-        reason = f"iree-compile failed for target {target.name} (exit {result.returncode}): {first}"
+    reason = f"iree-compile failed for target {target.name} (exit {result.returncode}): {first}"
     return CompileError(reason, reproducer=folder)
 
 
 def compile_stream(lowered: str, target: Target, cache: Cache) -> str:
     """Stream-phase IR of a lowered module."""
+    return compile_to("stream", lowered, target, cache)
+
+
+def compile_to(phase: str, source: str, target: Target, cache: Cache) -> str:
+    """IR of a module at one of iree-compile's phases, as text."""
     # Locations are the only way back from a dispatch to the model's Python line.
-    extra = ["--compile-to=stream", "--mlir-print-debuginfo"]
+    extra = [f"--compile-to={phase}", "--mlir-print-debuginfo"]
     parts = _identity(target, extra)
-    key = key_of(lowered, parts)
+    key = key_of(source, parts)
     held = cache.get(key)
     if held is None:
         with tempfile.TemporaryDirectory(prefix="smartmem-") as folder:
-            held = _run(lowered, target, extra, Path(folder), "stream.mlir").read_bytes()
+            held = _run(source, target, extra, Path(folder), f"{phase}.mlir").read_bytes()
         cache.put(key, held, parts)
     return held.decode()
 
@@ -137,7 +155,7 @@ def compile_module(lowered: str, target: Target, cache: Cache | None = None) -> 
     started = time.perf_counter()
     stream_ir = compile_stream(lowered, target, store)
     middle = time.perf_counter()
-    vmfb, findings = compile_vmfb(stream_ir, target, store)
+    vmfb, findings, kernels = _with_kernels(stream_ir, target, store)
     ended = time.perf_counter()
     errors = [f for f in findings if f.is_error]
     if errors:
@@ -147,4 +165,20 @@ def compile_module(lowered: str, target: Target, cache: Cache | None = None) -> 
             f"(docs/iree-miscompiles.md), so nothing was written:\n{rows}"
         )
     seconds = {"iree_stream": middle - started, "iree_codegen": ended - middle}
-    return Compiled(stream_ir, vmfb, findings, seconds)
+    return Compiled(stream_ir, vmfb, kernels, findings, seconds)
+
+
+def _with_kernels(
+    stream_ir: str, target: Target, store: Cache
+) -> tuple[bytes, tuple[Finding, ...], dict[str, KernelConfig]]:
+    """The module with our kernel configurations; with IREE's own where it cannot build ours."""
+    if target.kernels is None:
+        return *compile_vmfb(stream_ir, target, store), {}
+    configured = configure(stream_ir, target.kernels)
+    try:
+        return *compile_vmfb(configured.stream_ir, target, store), configured.kernels
+    except CompileError as error:
+        if not configured.kernels:
+            raise
+        logger.warning("IREE cannot build our kernels; it chooses all of them itself: %s", error)
+        return *compile_vmfb(stream_ir, target, store), {}

@@ -10,7 +10,6 @@ import click
 
 from smartmem.cli.output import json_option, print_json, print_pairs, progress
 from smartmem.cli.report import report_lines
-from smartmem.errors import UserError
 
 
 @click.command(name="compile")
@@ -36,37 +35,47 @@ def command(spec: str, targets: tuple[str, ...], output: Path | None, as_json: b
     """Compile SPEC: a .pt2 file, module:callable returning (model, inputs), or suite:NAME."""
     check_target_names(targets)
     out = output or default_output(spec)
+    from smartmem.runtime.bundle import check_writable
+
+    # What is wrong with the output is told before the work, which is slow.
+    check_writable(out)
     from smartmem.compiler import compile_model
     from smartmem.frontend.loader import load_source
 
     with progress(as_json) as show:
         show(f"loading {spec}")
-        model, example_inputs = load_source(spec)
-        compiled = compile_model(model, example_inputs, targets=targets, out=out, progress=show)
+        compiled = compile_model(*load_source(spec), targets=targets, out=out, progress=show)
+    if compiled.dropped:
+        click.echo(
+            f"{out} was of another model or version: its targets {', '.join(compiled.dropped)} "
+            "are gone",
+            err=True,
+        )
     if as_json:
-        print_json({"path": str(compiled.path), "targets": compiled.reports})
+        print_json(
+            {
+                "path": str(compiled.path),
+                "targets": compiled.reports,
+                "dropped_targets": list(compiled.dropped),
+            }
+        )
         return
     for target, report in compiled.reports.items():
         print_pairs([*report_lines(target, report), ("path", str(compiled.path))])
 
 
 def check_target_names(targets: Sequence[str]) -> None:
-    """Refuses a name that looks like a misspelt target; other unknown names are IREE's to judge."""
-    from difflib import get_close_matches
+    """Refuses what is no target: a misspelt name, one unknown to IREE, `vulkan` without a device.
 
-    from smartmem.passes.target import known_targets
-    from smartmem.runtime.devices import FAMILIES
+    The known ones are answered at once; others are iree-compile's to judge, in about a second.
+    """
+    from smartmem.passes.iree.requirements import requirements
+    from smartmem.passes.target import known_targets, resolve
 
-    known = ["vulkan", *known_targets()]
-    prefixes = tuple(prefix for family in FAMILIES for prefix in family.iree_prefixes)
     for name in targets:
-        if name in known or name.startswith(prefixes):
-            continue
-        if matches := get_close_matches(name, known, n=1, cutoff=0.7):
-            raise UserError(
-                f"unknown target {name!r}. Did you mean {matches[0]!r}?",
-                hint=f"Known: {', '.join(known)}, and IREE's Vulkan target names.",
-            )
+        target = resolve(name)
+        if target.name not in known_targets():
+            requirements(target)
 
 
 def default_output(spec: str) -> Path:

@@ -6,23 +6,28 @@ when the verb is used, so that `--help` answers at once.
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 
 import click
 
 from smartmem.cli.output import print_json
-from smartmem.errors import SmartmemError, UserError
+from smartmem.errors import SmartmemError, UserError, os_error
+from smartmem.spelling import did_you_mean
 
 # Each verb with its line of help: showing the help must not import the verbs.
 VERBS = {
+    "check": "Say what compiling a model would give, before it is done.",
     "compile": "Compile a model for one or more targets.",
     "run": "Run a compiled model and time it.",
     "verify": "Compare a compiled model with eager PyTorch.",
     "stats": "Show what compiling a model gained.",
+    "bench": "Measure models of the suite, smartmem against its peers.",
     "devices": "List the devices of this machine.",
 }
 
@@ -49,7 +54,7 @@ class _Verbs(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and not args[0].startswith("-") and args[0] not in VERBS:
             raise UserError(
-                f"unknown verb {args[0]!r}.{_nearest_verb(args[0])}",
+                f"unknown verb {args[0]!r}.{did_you_mean(args[0], VERBS)}",
                 hint=f"Verbs: {', '.join(VERBS)}.",
             )
         return super().resolve_command(ctx, args)
@@ -70,7 +75,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     as_json = "--json" in arguments
     try:
-        code = group.main(arguments, prog_name="smartmem", standalone_mode=False)
+        with _libraries_silent():
+            code = group.main(arguments, prog_name="smartmem", standalone_mode=False)
+            sys.stdout.flush()
     except SmartmemError as error:
         return _fail(error, as_json)
     except click.exceptions.NoArgsIsHelpError as error:
@@ -83,8 +90,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return INTERRUPTED
     except BrokenPipeError:
         # The reader of our output has gone (`| head`): the rest of it has nowhere to go.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _discard_stdout()
         return 1
+    except OSError as error:
+        return _fail(os_error(error), as_json)
     except Exception as error:
         wrapped = SmartmemError(
             f"internal error: {type(error).__name__}: {error}",
@@ -94,32 +103,47 @@ def main(argv: Sequence[str] | None = None) -> int:
     return code if isinstance(code, int) else 0
 
 
+def _is_debug() -> bool:
+    return os.environ.get("SMARTMEM_DEBUG", "0") not in ("", "0")
+
+
+@contextmanager
+def _libraries_silent() -> Generator[None]:
+    """Keeps the log of torch, which tells of errors that become messages, off a user's screen."""
+    before = logging.root.manager.disable
+    if not _is_debug():
+        logging.disable(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logging.disable(before)
+
+
+def _discard_stdout() -> None:
+    """Sends what is left in stdout's buffer nowhere: Python flushes it once more at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def _fail(error: SmartmemError, as_json: bool) -> int:
     """Reports the error to a person on stderr, and to a program on stdout."""
-    if os.environ.get("SMARTMEM_DEBUG", "0") not in ("", "0"):
+    if _is_debug():
         traceback.print_exc()
-    if as_json:
-        print_json(
-            {
-                "error": {
-                    "kind": type(error).__name__,
-                    "message": error.message,
-                    "hint": error.hint,
-                    "exit_code": error.exit_code,
-                }
-            }
-        )
     click.echo(f"error: {error}", err=True)
+    if as_json:
+        report = {
+            "kind": type(error).__name__,
+            "message": error.message,
+            "hint": error.hint,
+            "exit_code": error.exit_code,
+        }
+        try:
+            print_json({"error": report})
+        except OSError:
+            # It may be stdout itself that failed: the message on stderr stands.
+            _discard_stdout()
     return error.exit_code
 
 
 def _usage(error: click.ClickException) -> str | None:
     context = error.ctx if isinstance(error, click.UsageError) else None
     return f"See `{context.command_path} --help`." if context else None
-
-
-def _nearest_verb(word: str) -> str:
-    from difflib import get_close_matches
-
-    matches = get_close_matches(word, VERBS, n=1)
-    return f" Did you mean {matches[0]!r}?" if matches else ""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from smartmem.cli.output import json_option, milliseconds, print_json, print_pairs, progress
-from smartmem.errors import UserError
+from smartmem.errors import UserError, os_error
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -45,10 +45,12 @@ def command(
     as_json: bool,
 ) -> None:
     """Run the compiled model at PATH."""
-    from smartmem.runtime.bundle import Bundle
+    from smartmem.runtime.bundle import Bundle, check_writable
     from smartmem.runtime.session import Session
 
     bundle = Bundle.open(path)
+    if output_dir:
+        check_writable(output_dir / "0.npy")
     specs = bundle.manifest.inputs
     arrays = read_inputs(inputs, specs) if inputs else random_inputs(specs, seed)
     with progress(as_json) as show:
@@ -111,9 +113,14 @@ def read_inputs(files: Sequence[Path], specs: Sequence[TensorSpec]) -> list[NDAr
     arrays: list[NDArray[Any]] = []
     for file in files:
         try:
-            arrays.append(np.load(file, allow_pickle=False))
-        except (OSError, ValueError) as error:
+            array = np.load(file, allow_pickle=False)
+        except (OSError, EOFError) as error:
             raise UserError(f"{file}: cannot be read as .npy ({error})") from error
+        except ValueError as error:
+            raise UserError(f"{file}: no .npy file of numbers, or a damaged one") from error
+        if not isinstance(array, np.ndarray):
+            raise UserError(f"{file}: an archive of arrays; give one .npy file for each input")
+        arrays.append(array)
     return arrays
 
 
@@ -145,7 +152,12 @@ def save_outputs(
     files: list[Path] = []
     for position, (spec, result) in enumerate(_pairs(specs, results)):
         file = folder / f"{position}_{spec.name.replace('/', '_')}.npy"
-        np.save(file, result.astype(np.float32) if spec.source_dtype == "bfloat16" else result)
+        array = result.astype(np.float32) if spec.source_dtype == "bfloat16" else result
+        try:
+            np.save(file, array)
+        except OSError as error:
+            file.unlink(missing_ok=True)
+            raise os_error(error, f"cannot write {file}") from error
         files.append(file)
     return files
 

@@ -1,0 +1,103 @@
+"""Write our own kernel configurations into IREE's stream-phase IR.
+
+There every dispatch is a function of linalg ops on tensors, with all that was fused into it, and no
+code exists yet: the last place where a ``compilation_info`` attribute on its root op can tell IREE
+how to tile it.
+
+    linalg.generic {iterator_types = [... "reduction"]} ...
+    ==>
+    linalg.generic {..., compilation_info = #iree_codegen.compilation_info<...>} ...
+
+A dispatch is configured where its only reduction is a sum of products that
+``rules/kernels.py`` has tiles for; every other one is IREE's own affair.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from smartmem.passes.iree import phase_ir
+from smartmem.passes.iree.phase_ir import Op, ir
+from smartmem.passes.rules.kernels import (
+    Contraction,
+    KernelConfig,
+    KernelLimits,
+    tile_contraction,
+)
+
+_SUMS = ("arith.addf", "arith.addi")
+_PRODUCTS = ("arith.mulf", "arith.muli")
+_CASTS = ("arith.extf", "arith.extsi", "arith.extui")
+
+
+@dataclass(frozen=True)
+class Configured:
+    """The edited IR, and the configuration of each dispatch that got one, by name."""
+
+    stream_ir: str
+    kernels: dict[str, KernelConfig]
+
+
+def configure(stream_ir: str, limits: KernelLimits) -> Configured:
+    """Tile the contractions of a stream-phase module; raises ``ValueError`` on bad text."""
+    module = phase_ir.parse(stream_ir)
+    kernels: dict[str, KernelConfig] = {}
+    for function in phase_ir.named(module.operation, "func.func"):
+        root = _root(function)
+        contraction = None if root is None else _contraction(root)
+        if root is None or contraction is None:
+            continue
+        config = tile_contraction(contraction, limits)
+        if config is not None:
+            root.attributes["compilation_info"] = _attribute(config, root.context)
+            kernels[phase_ir.symbol(function)] = config
+    if not kernels:
+        return Configured(stream_ir, kernels)
+    return Configured(module.operation.get_asm(enable_debug_info=True), kernels)
+
+
+def _root(function: Op) -> Op | None:
+    """The one reducing op of a dispatch; None where there is none, or several."""
+    reducing = [op for op in phase_ir.walk(function) if "reduction" in phase_ir.iterator_types(op)]
+    return reducing[0] if len(reducing) == 1 else None
+
+
+def _contraction(op: Op) -> Contraction | None:
+    """``op`` as a sum of products of two operands, each axis of which is one loop; else None."""
+    inputs, outputs = phase_ir.structured_operands(op)
+    if len(inputs) != 2 or len(outputs) != 1 or not _is_sum_of_products(op):
+        return None
+    axes = [
+        tuple(e.position for e in m.results if isinstance(e, ir.AffineDimExpr))
+        for m in phase_ir.affine_maps(op)
+    ]
+    if any(len(a) != len(m.results) for a, m in zip(axes, phase_ir.affine_maps(op), strict=True)):
+        return None
+    extents = phase_ir.loop_extents(op)
+    loops = len(phase_ir.iterator_types(op))
+    if len(extents) != loops:
+        return None
+    bits = max(phase_ir.element_bits(v.type) for v in inputs)
+    lhs, rhs, result = axes
+    return Contraction(tuple(extents[d] for d in range(loops)), lhs, rhs, result, bits)
+
+
+def _is_sum_of_products(op: Op) -> bool:
+    """Whether the body is ``sum + a * b``, casts of the factors aside."""
+    body = [inner.name for inner in phase_ir.body_ops(op) if inner.name not in _CASTS]
+    return (
+        len(body) == 3 and body[0] in _PRODUCTS and body[1] in _SUMS and body[2] == "linalg.yield"
+    )
+
+
+def _attribute(config: KernelConfig, context: Any) -> Any:
+    tiles = ", ".join(str(list(t)) for t in (config.workgroup, config.thread, config.reduction))
+    promoted = config.pipeline == "MatmulPromoteVectorize"
+    stages = ", {pipeline_depth = 1, store_stage = 0}" if promoted else ""
+    return ir.Attribute.parse(
+        "#iree_codegen.compilation_info<"
+        f"lowering_config = #iree_codegen.lowering_config<tile_sizes = [{tiles}]>, "
+        "translation_info = #iree_codegen.translation_info<"
+        f"pipeline = #iree_gpu.spirv_pipeline<{config.pipeline}> "
+        f"workgroup_size = {list(config.threads)}{stages}>>",
+        context,
+    )

@@ -1,0 +1,284 @@
+"""How the kernel of a contraction is tiled: a pure function of its loops and the target's numbers.
+
+Left alone, IREE's SPIR-V code generator gives a contraction whose loops are not those of a plain
+matmul (a head split off in the store, window rows kept apart, 49 columns) one workgroup per result
+element, 10 to 40 times slower than tiles; and plain ones tiles that a GPU cannot fill itself with.
+
+**Promoted** tiles, through shared memory, for products with one row loop and one column loop (loops
+outside them become the grid). All copies must be whole vec4 per thread, or everything turns scalar:
+that, the device's shared memory and enough workgroups to fill it decide among the divisors.
+
+**Vectorised** tiles straight from memory, for everything else:
+
+* The innermost result loop is the *column* loop; its threads read vec4 where the operand is
+  contiguous along it. Where it cannot be split by 4 (49 keys), the reduction is read in vec4.
+* A thread keeps several *rows*: the last result loop that the column's operand does not have. A
+  row loop is cut into equal parts only: tiles that do not divide are scalar, and slow.
+* Everything else is one iteration per workgroup; IREE deals the last three result loops to threads.
+
+What each rule gains stands in docs/kernels.md, measured.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import Literal
+
+Pipeline = Literal["BaseVectorize", "MatmulPromoteVectorize"]
+
+_LANES = 4
+_THREAD_LOOPS = 3
+# Rows one thread keeps of a promoted tile, the preferred number first, and rows of the whole tile.
+_PROMOTED_ROWS = (2, 4, 7)
+_MOST_PROMOTED_ROWS = 64
+_PROMOTED_DEPTHS = (32, 16)
+_PROMOTED_COLUMNS = (128, 96, 64, 48, 32, 16)
+# Promoted rows lie this many elements further apart, against bank conflicts.
+_ROW_PADDING = 4
+_F32_BYTES = 4
+
+
+@dataclass(frozen=True)
+class Contraction:
+    """A sum of products: trip counts of its loops, and the loop that indexes each axis of the two
+    operands and of the result, outermost axis first. Loops that are not the result's are summed.
+    """
+
+    extents: tuple[int, ...]
+    lhs: tuple[int, ...]
+    rhs: tuple[int, ...]
+    result: tuple[int, ...]
+    element_bits: int = 32
+
+    @property
+    def reductions(self) -> tuple[int, ...]:
+        """The summed loops."""
+        return tuple(d for d in range(len(self.extents)) if d not in self.result)
+
+
+@dataclass(frozen=True)
+class KernelLimits:
+    """Numbers of a target that bound the tiles.
+
+    threads: invocations a workgroup should not exceed; least_threads: fewer leave lanes of a
+    subgroup idle. rows, columns, depth: what one thread holds at most of the result's rows and
+    columns, and of the reduction at a time. shared_bytes: shared memory a workgroup may use (0: no
+    promotion). workgroups: how many fill the device. plain: whether vectorised tiles are used for
+    plain matmuls too, which else are left to IREE.
+    """
+
+    threads: int
+    least_threads: int
+    rows: int
+    columns: int
+    depth: int
+    shared_bytes: int
+    workgroups: int
+    plain: bool
+
+
+@dataclass(frozen=True)
+class KernelConfig:
+    """Tile sizes per loop (0: not tiled at that level) for workgroups, threads and the reduction;
+    invocations per workgroup in x, y, z.
+    """
+
+    pipeline: Pipeline
+    workgroup: tuple[int, ...]
+    thread: tuple[int, ...]
+    reduction: tuple[int, ...]
+    threads: tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class _Roles:
+    """Which loop is what: the operand that has the columns, the column, row and innermost summed
+    loop.
+    """
+
+    source: tuple[int, ...]
+    column: int
+    row: int
+    deep: int
+
+
+def tile_contraction(op: Contraction, limits: KernelLimits) -> KernelConfig | None:
+    """Tiles for ``op``, or None where IREE's own choice is the better one: a product with a single
+    row, or one in which both operands run along the columns.
+    """
+    roles = _roles(op)
+    if roles is None:
+        return None
+    promoted = _promoted(op, roles, limits)
+    if promoted is not None:
+        return promoted
+    if not limits.plain and _is_plain(op, roles):
+        return None
+    return _vectorised(op, roles, limits)
+
+
+def _roles(op: Contraction) -> _Roles | None:
+    if not op.result or not op.reductions:
+        return None
+    column = op.result[-1]
+    sources = [operand for operand in (op.lhs, op.rhs) if column in operand]
+    if len(sources) != 1:
+        return None
+    rows = [d for d in op.result if d not in sources[0] and op.extents[d] > 1]
+    return _Roles(sources[0], column, rows[-1], op.reductions[-1]) if rows else None
+
+
+def _is_plain(op: Contraction, roles: _Roles) -> bool:
+    """Whether IREE sees a matmul, or a batch of them, with contiguous columns."""
+    loops = [d for d in op.result if op.extents[d] > 1]
+    return len(loops) <= _THREAD_LOOPS and roles.source[-1] == roles.column
+
+
+# ----------------------------------------------------------------------------------- vectorised
+
+
+def _vectorised(op: Contraction, roles: _Roles, limits: KernelLimits) -> KernelConfig | None:
+    """None where the loops divide into too few threads, as primes do."""
+    contiguous = roles.source[-1] == roles.column
+    columns = _vector(op.extents[roles.column], limits.columns) if contiguous else 1
+    # Several rows pay where each brings whole vec4 of the reduction.
+    rows = limits.rows if op.extents[roles.deep] % _LANES == 0 else 1
+    held = {roles.column: columns, roles.row: largest_divisor(op.extents[roles.row], rows)}
+    dealt = _deal(op, held, limits.threads)
+    if prod(dealt.values()) < limits.least_threads // _LANES:
+        return None
+    loops = range(len(op.extents))
+    tile = {d: held.get(d, 1) * dealt.get(d, 1) for d in op.result}
+    depth = {d: limits.depth if d == roles.deep else 1 for d in op.reductions}
+    return KernelConfig(
+        pipeline="BaseVectorize",
+        workgroup=tuple(tile.get(d, 0) for d in loops),
+        thread=tuple(held.get(d, 1) if d in op.result else 0 for d in loops),
+        reduction=tuple(
+            largest_divisor(op.extents[d], depth[d]) if d in depth else 0 for d in loops
+        ),
+        threads=_workgroup_size(op.result, dealt),
+    )
+
+
+def _deal(op: Contraction, held: dict[int, int], most: int) -> dict[int, int]:
+    """Threads per result loop: the columns first, then rows, as many as a workgroup may have."""
+    threads: dict[int, int] = {}
+    left = most
+    for loop in reversed(op.result[-_THREAD_LOOPS:]):
+        if loop in held:
+            threads[loop] = largest_divisor(op.extents[loop] // held[loop], left)
+            left //= threads[loop]
+    return threads
+
+
+def _workgroup_size(result: Sequence[int], threads: dict[int, int]) -> tuple[int, int, int]:
+    """Invocations in x, y, z: the result's loops from the innermost out."""
+    inner = [threads.get(d, 1) for d in reversed(result[-_THREAD_LOOPS:])]
+    x, y, z = (*inner, 1, 1, 1)[:_THREAD_LOOPS]
+    return x, y, z
+
+
+def _vector(extent: int, most: int) -> int:
+    """Columns per thread: the largest multiple of 4 up to ``most`` that divides ``extent``; else
+    1.
+    """
+    return next((n for n in range(most, 0, -_LANES) if extent % n == 0), 1)
+
+
+def largest_divisor(extent: int, most: int) -> int:
+    """The largest divisor of ``extent`` that is at most ``most``."""
+    return next(n for n in range(min(extent, most), 0, -1) if extent % n == 0)
+
+
+# ------------------------------------------------------------------------------------- promoted
+
+
+@dataclass(frozen=True)
+class _Promoted:
+    """Rows, columns and depth of a workgroup's tile, and the rows one thread keeps of it."""
+
+    rows: int
+    columns: int
+    depth: int
+    held: int
+
+    @property
+    def threads(self) -> int:
+        return self.rows // self.held * (self.columns // _LANES)
+
+    @property
+    def shared_bytes(self) -> int:
+        """Both operand tiles, twice (the next ones are fetched while these are used)."""
+        padded = self.depth + _ROW_PADDING, self.columns + _ROW_PADDING
+        return 2 * _F32_BYTES * (self.rows * padded[0] + self.depth * padded[1])
+
+    @property
+    def copies_in_vectors(self) -> bool:
+        """Whether every thread copies the same number of vec4 of both operands."""
+        lhs, rhs = self.rows * self.depth // _LANES, self.depth * self.columns // _LANES
+        return lhs % self.threads == 0 and rhs % self.threads == 0
+
+    @property
+    def reuse(self) -> float:
+        """Products per element loaded."""
+        return self.rows * self.columns / (self.rows + self.columns)
+
+
+def _promoted(op: Contraction, roles: _Roles, limits: KernelLimits) -> KernelConfig | None:
+    """The tile that reuses most among those that fill the device; the most workgroups where none
+    does.
+    """
+    if not limits.shared_bytes or op.element_bits != 8 * _F32_BYTES or not _promotable(op, roles):
+        return None
+    grid = prod(op.extents[d] for d in op.result)
+
+    def worth(tile: _Promoted) -> tuple[float, ...]:
+        workgroups = min(grid // (tile.rows * tile.columns), limits.workgroups)
+        return workgroups, tile.reuse, -_PROMOTED_ROWS.index(tile.held), tile.depth
+
+    best = max(_promoted_tiles(op, roles, limits), key=worth, default=None)
+    if best is None:
+        return None
+    loops = range(len(op.extents))
+    tile = {roles.row: best.rows, roles.column: best.columns, roles.deep: best.depth}
+    held = {roles.row: best.held, roles.column: _LANES, roles.deep: 0}
+    return KernelConfig(
+        pipeline="MatmulPromoteVectorize",
+        workgroup=tuple(tile.get(d, 1) for d in loops),
+        thread=tuple(held.get(d, 1) for d in loops),
+        reduction=tuple(_LANES if d == roles.deep else 0 for d in loops),
+        threads=(best.columns // _LANES, best.rows // best.held, 1),
+    )
+
+
+def _promotable(op: Contraction, roles: _Roles) -> bool:
+    """One summed loop; rows and columns innermost in the result; both operands contiguous along
+    their vec4; no second row loop.
+    """
+    other = op.lhs if roles.source is op.rhs else op.rhs
+    return (
+        len(op.reductions) == 1
+        and op.result[-2:] == (roles.row, roles.column)
+        and roles.source[-1] == roles.column
+        and other[-1] == roles.deep
+        and all(d in roles.source for d in op.result[:-2])
+    )
+
+
+def _promoted_tiles(op: Contraction, roles: _Roles, limits: KernelLimits) -> Iterator[_Promoted]:
+    rows, columns, deep = (op.extents[d] for d in (roles.row, roles.column, roles.deep))
+    for depth in _PROMOTED_DEPTHS:
+        for width in _PROMOTED_COLUMNS:
+            for held in _PROMOTED_ROWS:
+                for height in range(held, min(rows, _MOST_PROMOTED_ROWS) + 1, held):
+                    tile = _Promoted(height, width, depth, held)
+                    if (
+                        rows % height == 0
+                        and columns % width == 0
+                        and deep % depth == 0
+                        and limits.least_threads <= tile.threads <= limits.threads
+                        and tile.copies_in_vectors
+                        and tile.shared_bytes <= limits.shared_bytes
+                    ):
+                        yield tile
