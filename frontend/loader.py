@@ -4,28 +4,40 @@ benchmark suite.
 
 import importlib
 import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import Any, NamedTuple
 
 import torch
 
-from smartmem.errors import UserError
+from smartmem.errors import SmartmemError, UserError
+from smartmem.spelling import did_you_mean
 
-Source = tuple[torch.nn.Module | torch.export.ExportedProgram, tuple[Any, ...]]
+_RETURNS = "(model, example_inputs) or (model, example_inputs, example_kwargs)"
+
+
+class Source(NamedTuple):
+    """A model and one call of it."""
+
+    model: torch.nn.Module | torch.export.ExportedProgram
+    example_inputs: tuple[Any, ...]
+    example_kwargs: dict[str, Any]
 
 
 def load_source(spec: str) -> Source:
     """The model that ``spec`` names, and inputs of the shapes to compile for.
 
     ``path/model.pt2`` is a saved ExportedProgram with its example inputs;
-    ``package.module:callable`` is called without arguments and returns (module, inputs);
+    ``package.module:callable`` is called without arguments and returns (module, inputs), or
+    (module, inputs, keyword arguments);
     ``suite:NAME`` is a model of ``benchmarks/models``. Raises UserError.
     """
     if spec.startswith("suite:"):
         from smartmem.benchmarks.models import suite
 
-        return suite.build(spec.removeprefix("suite:"))
+        return Source(*suite.build(spec.removeprefix("suite:")), {})
     if spec.endswith(".pt2"):
         return _saved(Path(spec))
     module, colon, name = spec.partition(":")
@@ -38,21 +50,17 @@ def load_source(spec: str) -> Source:
 
 def _saved(path: Path) -> Source:
     if not path.is_file():
-        raise UserError(f"{path}: no such file")
-    try:
-        program = torch.export.load(path)
-    except Exception as error:
-        raise UserError(f"{path}: torch.export.load cannot read it: {error}") from error
+        raise UserError(f"{path}: {'is a folder' if path.is_dir() else 'no such file'}")
+    # Here, because torch's reader of archives takes a second to import.
+    from smartmem.frontend.archive import load_archive
+
+    program = load_archive(path)
     if program.example_inputs is None:
         raise UserError(
             f"{path}: saved without example inputs", hint="Export it again with torch 2.13."
         )
     args, kwargs = program.example_inputs
-    if kwargs:
-        raise UserError(
-            f"{path}: exported with keyword arguments {sorted(kwargs)}; pass them by position"
-        )
-    return program, tuple(args)
+    return Source(program, tuple(args), dict(kwargs))
 
 
 def _attribute(spec: str, module: str, name: str) -> Callable[[], Any]:
@@ -61,24 +69,51 @@ def _attribute(spec: str, module: str, name: str) -> Callable[[], Any]:
         sys.path.insert(0, str(Path.cwd()))
     try:
         found = importlib.import_module(module)
-    except ModuleNotFoundError as error:
-        if error.name is None or not module.startswith(error.name):
-            raise
-        raise UserError(
-            f"'{spec}': no module '{error.name}' in the working folder or installed"
-        ) from error
+    except (Exception, SystemExit) as error:
+        missing = isinstance(error, ModuleNotFoundError) and error.name
+        if missing and (module == missing or module.startswith(f"{missing}.")):
+            raise UserError(
+                f"'{spec}': no module '{missing}' in the working folder or installed"
+            ) from error
+        raise _raised(f"importing '{module}'", error) from error
     if not hasattr(found, name):
-        raise UserError(f"'{spec}': module '{module}' has no '{name}'")
-    return getattr(found, name)
+        raise UserError(f"'{spec}': module '{module}' has no '{name}'.{_nearest(name, found)}")
+    value = getattr(found, name)
+    if not callable(value):
+        raise UserError(
+            f"'{spec}' is a {type(value).__name__}, not a function returning (model, inputs)"
+        )
+    return value
+
+
+def _nearest(name: str, module: ModuleType) -> str:
+    return did_you_mean(name, [word for word, value in vars(module).items() if callable(value)])
+
+
+def _raised(doing: str, error: BaseException) -> UserError:
+    """What the user's own code raised, and where."""
+    frames = traceback.extract_tb(error.__traceback__)
+    at = f" at {frames[-1].filename}:{frames[-1].lineno}" if frames else ""
+    return UserError(
+        f"{doing} raised {type(error).__name__}: {error}{at}",
+        hint="SMARTMEM_DEBUG=1 shows the whole trace.",
+    )
 
 
 def _checked(spec: str, build: Callable[[], Any]) -> Source:
-    result = build()
-    if not isinstance(result, tuple) or len(result) != 2:
+    try:
+        result = build()
+    except SmartmemError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise _raised(f"'{spec}'", error) from error
+    if not isinstance(result, tuple) or len(result) not in (2, 3):
+        raise UserError(f"'{spec}' must return {_RETURNS}, got {type(result).__name__}")
+    model, inputs, kwargs = (*result, {})[:3]
+    if not isinstance(kwargs, dict):
         raise UserError(
-            f"'{spec}' must return (model, example_inputs), got {type(result).__name__}"
+            f"'{spec}' must return a dict of keyword arguments third, got {type(kwargs).__name__}"
         )
-    model, inputs = result
     if not isinstance(model, (torch.nn.Module, torch.export.ExportedProgram)):
         raise UserError(f"'{spec}' must return a torch.nn.Module first, got {type(model).__name__}")
-    return model, inputs if isinstance(inputs, tuple) else (inputs,)
+    return Source(model, inputs if isinstance(inputs, tuple) else (inputs,), kwargs)
