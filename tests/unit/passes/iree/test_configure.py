@@ -1,0 +1,72 @@
+"""Our kernel configurations stand on the roots of the dispatches that they are for, and nowhere
+else.
+"""
+
+import pytest
+from unit.passes.iree import bodies
+
+from smartmem.passes.iree import phase_ir
+from smartmem.passes.iree.configure import configure
+from smartmem.passes.target import known_targets
+
+LIMITS = known_targets()["nvidia"].kernels
+assert LIMITS is not None
+
+
+def contraction(body: str = "%p = arith.mulf %a, %b : f32\n %t = arith.addf %s, %p : f32") -> str:
+    """A window's queries: [4, 49, 96] times [96, 3, 32], heads in front of rows."""
+    return bodies.module(
+        ["4x49x96xf32", "96x3x32xf32"],
+        "4x3x49x32xf32",
+        f"""
+    %z = arith.constant 0.0 : f32
+    %e = tensor.empty() : tensor<4x3x49x32xf32>
+    %f = linalg.fill ins(%z : f32) outs(%e : tensor<4x3x49x32xf32>) -> tensor<4x3x49x32xf32>
+    %r = linalg.generic {{
+      indexing_maps = [affine_map<(b, h, m, n, k) -> (b, m, k)>,
+                       affine_map<(b, h, m, n, k) -> (k, h, n)>,
+                       affine_map<(b, h, m, n, k) -> (b, h, m, n)>],
+      iterator_types = ["parallel", "parallel", "parallel", "parallel", "reduction"]
+    }} ins(%x0, %x1 : tensor<4x49x96xf32>, tensor<96x3x32xf32>)
+      outs(%f : tensor<4x3x49x32xf32>) {{
+    ^bb0(%a: f32, %b: f32, %s: f32):
+      {body}
+      linalg.yield %t : f32
+    }} -> tensor<4x3x49x32xf32>
+""",
+    )
+
+
+def configured_ops(text: str) -> list[str]:
+    """Names of the ops that carry a configuration."""
+    module = phase_ir.parse(text)
+    return [
+        op.name for op in phase_ir.walk(module.operation) if "compilation_info" in op.attributes
+    ]
+
+
+def test_a_contraction_is_configured() -> None:
+    result = configure(contraction(), LIMITS)
+    (config,) = result.kernels.values()
+    assert configured_ops(result.stream_ir) == ["linalg.generic"]
+    assert f"workgroup_size = {list(config.threads)}" in result.stream_ir
+    assert "tile_sizes = [[1, 1, 49, 32, 0], [1, 1, 7, 4, 0], [0, 0, 0, 0, 16]]" in result.stream_ir
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "%p = arith.addf %a, %b : f32\n %t = arith.addf %s, %p : f32",
+        "%p = arith.mulf %a, %b : f32\n %t = arith.maximumf %s, %p : f32",
+        "%p = arith.mulf %a, %b : f32\n %q = math.exp %p : f32\n %t = arith.addf %s, %q : f32",
+    ],
+    ids=["a sum of sums", "a maximum of products", "a sum of functions"],
+)
+def test_other_reductions_are_left_alone(body: str) -> None:
+    text = contraction(body)
+    assert configure(text, LIMITS).stream_ir == text
+
+
+def test_bad_text_is_refused() -> None:
+    with pytest.raises(ValueError, match="does not parse"):
+        configure("module {", LIMITS)
