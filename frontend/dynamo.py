@@ -1,10 +1,11 @@
-"""``torch.compile(model, backend="smartmem")``: inference through a compiled artefact, parameters
+"""``torch.compile(model, backend="smartmem")``: inference through compiled artefacts, parameters
 frozen.
 
 TorchDynamo hands over a graph whose parameters arrive as arguments. They become constants of the
-artefact; each call compares them with what was compiled, and a change compiles anew: it is never
-ignored. Every input shape gets an artefact of its own, made when the shape is first seen. Training
-is refused: outputs carry a gradient that only raises.
+artefacts; each call compares them with what was compiled, and a change compiles anew: it is never
+ignored. Every input signature gets artefacts of its own, made when it is first seen. What cannot be
+compiled runs in eager and is reported (``islands.py``, docs/torch-compile.md). Training is refused:
+outputs carry a gradient that only raises.
 """
 
 import logging
@@ -12,13 +13,17 @@ import shutil
 import tempfile
 import weakref
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch._dynamo.convert_frame import compile_lock
 
 from smartmem.errors import UserError
+from smartmem.frontend.fallback import publish
+from smartmem.frontend.islands import build, storage
+from smartmem.runtime import devices
 from smartmem.spelling import did_you_mean
 
 logger = logging.getLogger(__name__)
@@ -34,15 +39,17 @@ class Options:
     one, else the CPU).
     check_parameters: "content" compares all parameters' bytes at each call (about 0.1 ms per MB);
     "version" trusts PyTorch's version counters, which edits through ``.data`` do not move.
+    strict: an op that cannot be compiled is an error, with a table of all, and never runs in eager.
     """
 
     device: str = "auto"
     check_parameters: str = "content"
+    strict: bool = False
 
     @classmethod
     def of(cls, given: Mapping[str, Any] | None) -> "Options":
         """Options from a dict. Raises UserError for an unknown name or value."""
-        known = ("device", "check_parameters")
+        known = tuple(field.name for field in fields(cls))
         for name in given or {}:
             if name not in known:
                 raise UserError(
@@ -53,6 +60,8 @@ class Options:
             raise UserError(
                 f"check_parameters is 'content' or 'version', not '{options.check_parameters}'"
             )
+        if not isinstance(options.strict, bool):
+            raise UserError(f"strict is True or False, not {options.strict!r}")
         return options
 
 
@@ -72,29 +81,6 @@ def _is_frozen(node: torch.fx.Node) -> bool:
     held = node.meta.get("tensor_dict") or {}
     example = node.meta.get("example_value")
     return "_dynamo_static_input_type" in held or isinstance(example, torch.nn.Parameter)
-
-
-class _Frozen(torch.nn.Module):
-    """The graph with its parameters bound: a module of the user's inputs alone."""
-
-    def __init__(
-        self, graph: torch.fx.GraphModule, bound: Mapping[int, torch.Tensor], names: Sequence[str]
-    ) -> None:
-        super().__init__()
-        self.graph_module = graph
-        self.positions = tuple(bound)
-        for position, tensor in bound.items():
-            self.register_buffer(names[position], tensor.detach())
-        self.names = {position: names[position] for position in bound}
-
-    def forward(self, *inputs: Any) -> Any:
-        """Interleave inputs and bound tensors as the graph expects them."""
-        rest = iter(inputs)
-        total = len(inputs) + len(self.positions)
-        arguments = [
-            getattr(self, self.names[i]) if i in self.names else next(rest) for i in range(total)
-        ]
-        return self.graph_module(*arguments)
 
 
 @dataclass(frozen=True)
@@ -135,58 +121,119 @@ class _RefuseBackward(torch.autograd.Function):
         )
 
 
+class _Plan:
+    """A built graph, and what the parameters in it were."""
+
+    def __init__(
+        self,
+        graph: torch.fx.GraphModule,
+        arguments: Sequence[Any],
+        frozen: Sequence[int],
+        options: Options,
+    ) -> None:
+        folder = Path(tempfile.mkdtemp(prefix="smartmem-compile-"))
+        # Removes the artefacts with the plan, or at exit.
+        self.close = weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        try:
+            self.built = build(
+                graph,
+                arguments,
+                frozen,
+                device=devices.find(options.device),
+                folder=folder,
+                strict=options.strict,
+            )
+        except BaseException:
+            self.close()
+            raise
+        self.check = options.check_parameters
+        self.state = self._state_of(arguments)
+
+    def fits(self, arguments: Sequence[Any]) -> bool:
+        """Whether the parameters are what was compiled."""
+        return self._state_of(arguments) == self.state
+
+    def _state_of(self, arguments: Sequence[Any]) -> _State:
+        return _state([arguments[i] for i in self.built.frozen], self.check)
+
+
+def _signature(arguments: Sequence[Any], frozen: frozenset[int]) -> tuple[Any, ...]:
+    """What an artefact is made for: shapes, strides and types of the inputs, the values of those
+    that are no tensors, and which arguments share memory.
+    """
+    owners: dict[int, tuple[int, int]] = {}
+    parts: list[Any] = []
+    for i, argument in enumerate(arguments):
+        if not isinstance(argument, torch.Tensor):
+            # 1, 1.0 and True are equal; NaN is not even equal to itself.
+            parts.append((type(argument), repr(argument)))
+            continue
+        if argument.layout != torch.strided:
+            parts.append((i, argument.layout, tuple(argument.shape), argument.dtype))
+            continue
+        owner, start = owners.setdefault(storage(argument), (i, argument.storage_offset()))
+        if owner != i or i not in frozen:
+            where = (i, owner, argument.storage_offset() - start)
+            kind = (tuple(argument.shape), argument.stride(), argument.dtype, argument.device)
+            parts.append((where, kind))
+    return tuple(parts)
+
+
 class _CompiledGraph:
-    """One graph, one artefact per input signature."""
+    """One graph, one plan per input signature."""
 
     def __init__(self, graph: torch.fx.GraphModule, options: Options) -> None:
         self.graph = graph
         self.options = options
         placeholders = [n for n in graph.graph.nodes if n.op == "placeholder"]
-        self.frozen = [i for i, n in enumerate(placeholders) if _is_frozen(n)]
-        self.names = [f"{n.name}_{i}" for i, n in enumerate(placeholders)]
-        self.sessions: dict[Any, tuple[_State, Any]] = {}
-        self.folder = Path(tempfile.mkdtemp(prefix="smartmem-compile-"))
-        weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
+        self.frozen = frozenset(i for i, n in enumerate(placeholders) if _is_frozen(n))
+        self.plans: dict[Any, _Plan] = {}
 
     def __call__(self, *arguments: Any) -> Any:
-        """Run on the artefact for these shapes, compiling where there is none or where a parameter
-        changed.
+        """Run on the artefacts for these shapes, compiling where there are none or where a
+        parameter changed.
         """
-        bound = {i: arguments[i] for i in self.frozen}
-        inputs = [a for i, a in enumerate(arguments) if i not in bound]
-        signature = tuple(
-            (tuple(a.shape), a.dtype) if isinstance(a, torch.Tensor) else a for a in inputs
-        )
-        state = _state(list(bound.values()), self.options.check_parameters)
-        held = self.sessions.get(signature)
-        if held is not None and held[0] != state:
-            logger.warning("parameters changed since compiling; compiling again")
-            held = None
-        if held is None:
-            held = (state, self._compile(bound, inputs))
-            self.sessions[signature] = held
-        with torch.no_grad():
-            outputs = held[1](*inputs)
-        return self._without_gradient(outputs, arguments)
+        exporting = torch.compiler.is_exporting()
+        try:
+            with torch.no_grad():
+                outputs = self._plan(arguments).built.run(*arguments)
+            return _without_gradient(outputs, arguments)
+        finally:
+            if exporting:
+                # Another thread exports. PyTorch's wrapper of this call put a note among that
+                # export's, and will take it out: it must be there, though they were replaced.
+                torch.fx.traceback.current_meta.setdefault("custom", {})
 
-    def _compile(self, bound: Mapping[int, torch.Tensor], inputs: Sequence[Any]) -> Any:
-        from smartmem.compiler import compile_model
-        from smartmem.runtime import devices
-        from smartmem.runtime.session import load
+    def _plan(self, arguments: Sequence[Any]) -> _Plan:
+        signature = _signature(arguments, self.frozen)
+        held = self.plans.get(signature)
+        if held is not None and held.fits(arguments):
+            return held
+        # Export and TorchDynamo keep state in globals: one graph is traced at a time.
+        with compile_lock:
+            # Another thread may have been faster.
+            held = self.plans.get(signature)
+            if held is not None and held.fits(arguments):
+                return held
+            if held is not None:
+                logger.warning("parameters changed since compiling; compiling again")
+                held.close()
+            made = _Plan(self.graph, arguments, sorted(self.frozen), self.options)
+            publish(made.built.report)
+            self.plans[signature] = made
+            return made
 
-        device = devices.find(self.options.device)
-        module = _Frozen(self.graph, bound, self.names).eval()
-        out = self.folder / f"{len(list(self.folder.iterdir()))}.smartmem"
-        compile_model(module, tuple(inputs), targets=(device.target,), out=out)
-        return load(out, device=device.uri)
 
-    def _without_gradient(self, outputs: Any, arguments: Sequence[Any]) -> Any:
-        wanting = [a for a in arguments if isinstance(a, torch.Tensor) and a.requires_grad]
-        if not wanting or not torch.is_grad_enabled():
-            return outputs
+def _without_gradient(outputs: Any, arguments: Sequence[Any]) -> Any:
+    """``outputs``, those made here refusing a gradient where eager's would have one."""
+    wanting = [a for a in arguments if isinstance(a, torch.Tensor) and a.requires_grad]
+    if not wanting or not torch.is_grad_enabled():
+        return outputs
 
-        def refuse(value: Any) -> Any:
-            floating = isinstance(value, torch.Tensor) and value.is_floating_point()
-            return _RefuseBackward.apply(value, *wanting) if floating else value
+    def refuse(value: Any) -> Any:
+        floating = isinstance(value, torch.Tensor) and value.is_floating_point()
+        if not floating or any(value is a for a in arguments):
+            return value
+        return _RefuseBackward.apply(value, *wanting)
 
-        return tuple(map(refuse, outputs))
+    return tuple(map(refuse, outputs))

@@ -28,11 +28,13 @@ from smartmem.verify import VerifyReport, verify
 
 if TYPE_CHECKING:
     from smartmem.compiler import compile_model as compile
+    from smartmem.frontend.fallback import compile_reports
     from smartmem.runtime.devices import list_devices as devices
     from smartmem.runtime.session import Session, load
 
 _LAZY = {
     "compile": ("smartmem.compiler", "compile_model"),
+    "compile_reports": ("smartmem.frontend.fallback", "compile_reports"),
     "devices": ("smartmem.runtime.devices", "list_devices"),
     "load": ("smartmem.runtime.session", "load"),
     "Session": ("smartmem.runtime.session", "Session"),
@@ -48,6 +50,7 @@ __all__ = [
     "UserError",
     "VerifyReport",
     "compile",
+    "compile_reports",
     "devices",
     "load",
     "verify",
