@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from smartmem.cli.output import json_option, print_json, print_pairs, progress
-from smartmem.errors import MismatchError, UserError
+from smartmem.errors import MismatchError, SmartmemError, UserError
 
 if TYPE_CHECKING:
+    from smartmem.locate import Search
     from smartmem.verify import VerifyReport
 
 
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
     help="Relative L2 allowed; by default 1e-4 for float32, 1e-2 float16, 5e-2 bfloat16.",
 )
 @click.option("--seed", default=0, show_default=True, help="Seed of the second input.")
+@click.option(
+    "--per-op", is_flag=True, help="Compare op by op, even where the outputs agree with eager."
+)
 @json_option
 def command(
     path: Path,
@@ -40,17 +44,22 @@ def command(
     devices: tuple[str, ...],
     rtol: float | None,
     seed: int,
+    per_op: bool,
     as_json: bool,
 ) -> int:
-    """Compare the compiled model at PATH with SPEC, given as for `smartmem compile`."""
+    """Compare the compiled model at PATH with SPEC, given as for `smartmem compile`.
+
+    Where they differ, the model is compiled again to find the first op that goes wrong.
+    """
     if (spec is None) == (source is None):
         raise UserError(
             "verify needs the model it compares with, once",
             hint="Write `smartmem verify PATH SPEC` or `smartmem verify PATH --source SPEC`.",
         )
+    from smartmem.locate import Search, locate
     from smartmem.runtime.bundle import Bundle
     from smartmem.runtime.session import Session
-    from smartmem.verify import verify
+    from smartmem.verify import verify, verify_cases
 
     # What is wrong with the bundle or a device is told before the model is loaded, which is slow.
     bundle = Bundle.open(path)
@@ -58,24 +67,39 @@ def command(
     from smartmem.frontend.loader import load_source
 
     reports: list[VerifyReport] = []
+    searches: list[Search | None] = []
     with progress(as_json) as show:
         show("loading the eager model")
-        model, example_inputs = load_source(spec or source or "")
+        model, example_inputs, example_kwargs = load_source(spec or source or "")
         for session in sessions:
             show(f"comparing on {session.device.name}")
-            reports.append(verify(session, model, example_inputs, rtol=rtol, seed=seed))
-    ok = all(report.ok for report in reports)
+            report = verify(session, model, example_inputs, example_kwargs, rtol=rtol, seed=seed)
+            reports.append(report)
+            wrong = [row.case for row in report.outputs if row.differs]
+            search = None
+            if wrong or per_op:
+                case = verify_cases(example_inputs, example_kwargs, seed)[min(wrong, default=0)]
+                try:
+                    search = locate(session, model, case, rtol=rtol, progress=show)
+                except SmartmemError as error:
+                    # The verdict stands, whatever keeps us from saying more.
+                    search = Search(None, 0, 0, f"no op could be named: {error.message}")
+            searches.append(search)
+    ok = all(report.ok for report in reports) and not any(s and s.wrong for s in searches)
     if as_json:
-        print_json(
-            {"path": str(path), "ok": ok, "devices": [report.as_json() for report in reports]}
-        )
+        rows = [_json(*pair) for pair in zip(reports, searches, strict=True)]
+        print_json({"path": str(path), "ok": ok, "devices": rows})
     else:
-        for report in reports:
-            _print_report(report)
+        for report, search in zip(reports, searches, strict=True):
+            _print_report(report, search)
     return 0 if ok else MismatchError.exit_code
 
 
-def _print_report(report: VerifyReport) -> None:
+def _json(report: VerifyReport, search: Search | None) -> dict[str, Any]:
+    return report.as_json() | ({"per_op": search.as_json()} if search else {})
+
+
+def _print_report(report: VerifyReport, search: Search | None) -> None:
     print_pairs([("device", report.device), ("target", report.target)])
     print_pairs(
         (
@@ -87,3 +111,5 @@ def _print_report(report: VerifyReport) -> None:
         for row in report.outputs
     )
     click.echo("matches eager" if report.ok else f"MISMATCH: {report.reason}")
+    if search:
+        click.echo(search.explanation)

@@ -110,6 +110,12 @@ def test_a_model_that_ignores_its_input_proves_nothing() -> None:
     assert "tell it from a constant" in report.reason
 
 
+def test_an_example_drawn_from_the_same_seed_is_not_drawn_again() -> None:
+    norm = torch.nn.InstanceNorm2d(3)
+    example = (torch.randn(1, 3, 4, 4, generator=torch.Generator().manual_seed(0)),)
+    assert verify(FakeSession(norm, "y"), norm.eval(), example, seed=0).ok
+
+
 def test_inputs_written_by_the_model_do_not_leak() -> None:
     class InPlace(torch.nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
