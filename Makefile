@@ -16,7 +16,7 @@ BIN := .venv/bin
 # iree-compile uses much memory and all cores: at most two tests at once.
 PYTEST := $(BIN)/pytest --numprocesses=2 --dist=loadfile
 
-.PHONY: help setup demo test test-fast lint fmt type lit unit e2e dev clean distclean
+.PHONY: help setup demo test test-fast bench-setup bench-report lint fmt type lit unit e2e docs dev clean distclean
 
 help:
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
@@ -32,6 +32,12 @@ test: lint lit unit e2e ## everything that needs no GPU (20 minutes at most on 2
 test-fast: setup ## lit and unit tests (2 minutes at most)
 	$(BIN)/lit --succinct tests/lit
 	$(PYTEST) -m 'not slow' tests/unit
+
+bench-setup: setup ## peers of `smartmem bench` that `make setup` leaves out
+	$(BIN)/python -m pip install --quiet $$($(BIN)/python scripts/requirements.py bench)
+
+bench-report: setup ## docs/performance.md from benchmarks/results
+	@$(BIN)/python -m smartmem.benchmarks.bench.report
 
 lint: setup ## ruff: rules and format
 	$(BIN)/ruff check .
@@ -53,6 +59,10 @@ unit: setup ## the unit tests
 
 e2e: setup ## models from end to end, against eager
 	$(PYTEST) tests/e2e
+
+docs: setup ## the pages made of recorded results
+	$(BIN)/python -m smartmem.benchmarks.operators.page docs/operators.md
+	$(BIN)/python -m smartmem.benchmarks.kernels
 
 dev: setup ## what editors and the type checker need
 	$(BIN)/python scripts/typing_links.py

@@ -1,0 +1,165 @@
+"""A batch of samples through the whole compiler, as one model, and each compared with eager.
+
+What cannot be had costs only itself: a refusal names the sample it belongs to, which is left out;
+any other failure splits the batch in two.
+"""
+
+import re
+import tempfile
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch.utils._pytree import tree_leaves, tree_map_only
+
+from smartmem.benchmarks.operators.compare import difference
+from smartmem.benchmarks.operators.samples import Batch, Sample, SampleId, sample
+from smartmem.errors import CompileError, SmartmemError, UnsupportedError, UserError
+
+Status = Literal["passed", "refused", "wrong", "error", "outside"]
+
+_OWNER = re.compile(r"\bcalls\.(\d+)\b")
+# What torch.export says of shapes that depend on values.
+_UNTRACEABLE = re.compile(r"data-dependent|unbacked symbols|aten\.equal\.default")
+_REASON_LENGTH = 300
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a sample; ``detail`` says why it did not pass.
+
+    ``outside``: its inputs or results are of a type that smartmem does not have (float64, complex
+    numbers), ``torch.export`` cannot trace it because a shape depends on values, or eager itself
+    raises.
+    """
+
+    sample: SampleId
+    status: Status
+    detail: str = ""
+
+
+Report = Callable[[Outcome], None]
+
+
+def _short(text: object) -> str:
+    return " ".join(str(text).split())[:_REASON_LENGTH]
+
+
+def _outside(given: Sample, expected: Any) -> str | None:
+    """The type among inputs and results that smartmem has not, if any."""
+    from smartmem.frontend import types
+
+    tensors = [v for v in (*given.leaves, *tree_leaves(expected)) if isinstance(v, torch.Tensor)]
+    foreign = {str(t.dtype).removeprefix("torch.") for t in tensors if not types.is_stored(t.dtype)}
+    return f"{', '.join(sorted(foreign))} tensors" if foreign else None
+
+
+def _run(samples: Sequence[Sample], target: str) -> list[Any]:
+    """The results of the samples, compiled as one model."""
+    from smartmem.compiler import compile_model
+    from smartmem.runtime.session import as_torch, load
+
+    inputs = tuple(tensor for one in samples for tensor in one.tensors())
+    with tempfile.TemporaryDirectory(prefix="smartmem-operators-") as folder:
+        path = Path(folder) / "batch.smartmem"
+        compile_model(Batch(samples).eval(), inputs, targets=(target,), out=path)
+        results = load(path, device=target)(*inputs)
+    # Where no argument is a tensor, the session knows of no torch.
+    return tree_map_only(np.ndarray, lambda array: as_torch(torch, array), results)
+
+
+def _owners(error: UnsupportedError) -> dict[int, str]:
+    """The reasons of a refusal by the position of the sample that caused them."""
+    reasons: dict[int, str] = {}
+    for row in error.rows:
+        match = _OWNER.search(row.location)
+        if match is None:
+            return {}
+        reasons.setdefault(int(match[1]), f"{row.op}: {row.reason}")
+    return reasons
+
+
+def _remove(folder: Path) -> None:
+    """A reproducer of a whole batch is of no use: a part of it will fail, too."""
+    for file in folder.iterdir():
+        file.unlink()
+    folder.rmdir()
+
+
+class _Judge:
+    def __init__(self, target: str, report: Report) -> None:
+        self.target = target
+        self.report = report
+        self.given: dict[SampleId, Sample] = {}
+        self.expected: dict[SampleId, Any] = {}
+
+    def prepare(self, which: SampleId) -> bool:
+        """Ask eager; False for a sample that is outside."""
+        self.given[which] = one = sample(which)
+        try:
+            self.expected[which] = one.eager()
+        except Exception as error:
+            self.report(Outcome(which, "outside", f"eager: {_short(error)}"))
+            return False
+        foreign = _outside(one, self.expected[which])
+        if foreign:
+            self.report(Outcome(which, "outside", foreign))
+        return foreign is None
+
+    def judge(self, ids: Sequence[SampleId]) -> None:
+        """Report on all of ``ids``."""
+        if not ids:
+            return
+        try:
+            results = _run([self.given[i] for i in ids], self.target)
+        except UnsupportedError as error:
+            self._without(ids, _owners(error), error)
+        except Exception as error:
+            self._split(ids, error)
+        else:
+            for which, result in zip(ids, results, strict=True):
+                wrong = difference(self.expected[which], result)
+                self.report(Outcome(which, "wrong" if wrong else "passed", wrong or ""))
+
+    def _without(
+        self, ids: Sequence[SampleId], reasons: Mapping[int, str], error: Exception
+    ) -> None:
+        """The batch without those that were refused."""
+        if not reasons:
+            self._split(ids, error)
+            return
+        for position, reason in reasons.items():
+            self.report(Outcome(ids[position], "refused", _short(reason)))
+        self.judge([i for position, i in enumerate(ids) if position not in reasons])
+
+    def _split(self, ids: Sequence[SampleId], error: Exception) -> None:
+        if len(ids) == 1:
+            self.report(_failed(ids[0], error))
+            return
+        if isinstance(error, CompileError) and error.reproducer:
+            _remove(error.reproducer)
+        half = len(ids) // 2
+        self.judge(ids[:half])
+        self.judge(ids[half:])
+
+
+def _failed(which: SampleId, error: Exception) -> Outcome:
+    """What an error of one sample alone means."""
+    if _UNTRACEABLE.search(f"{error} {error.__cause__}"):
+        return Outcome(which, "outside", "a shape depends on values")
+    if isinstance(error, (UnsupportedError, UserError)):
+        return Outcome(which, "refused", _short(error))
+    kind = "" if isinstance(error, SmartmemError) else f"{type(error).__name__}: "
+    return Outcome(which, "error", f"{kind}{_short(error)}")
+
+
+def judge(ids: Sequence[SampleId], target: str, report: Report) -> None:
+    """Tell ``report`` what becomes of each of ``ids`` on ``target``, as soon as it is known."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        batch = _Judge(target, report)
+        batch.judge([which for which in ids if batch.prepare(which)])
