@@ -1,8 +1,9 @@
 """Import of elementwise ops: arithmetic, comparison, activations, casts, select; and inference-time
-batch norm.
+batch norm. ``formulas.py`` holds what is made of several.
 """
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -10,6 +11,7 @@ import torch
 from smartmem.dialects._mlir import ir
 from smartmem.dialects.layout import build
 from smartmem.frontend import types
+from smartmem.frontend.formulas import FORMULAS, clamped, value_of
 from smartmem.frontend.registry import Refusal, imports
 
 Value = Any
@@ -34,6 +36,26 @@ _UNARY = {
     "relu": "relu",
     "silu": "silu",
     "mish": "mish",
+    "acos": "acos",
+    "acosh": "acosh",
+    "asin": "asin",
+    "asinh": "asinh",
+    "atan": "atan",
+    "atanh": "atanh",
+    "cosh": "cosh",
+    "sinh": "sinh",
+    "tan": "tan",
+    "exp2": "exp2",
+    "erfc": "erfc",
+    "erfinv": "erfinv",
+    "lgamma": "lgamma",
+    "digamma": "digamma",
+    "i0": "i0",
+    "special_erfcx": "erfcx",
+    "special_i0e": "i0e",
+    "special_i1": "i1",
+    "special_i1e": "i1e",
+    "special_ndtri": "ndtri",
 }
 _BINARY = {
     "mul.Tensor": "mul",
@@ -45,6 +67,19 @@ _BINARY = {
     "remainder.Tensor": "remainder",
     "remainder.Scalar": "remainder",
     "atan2.default": "atan2",
+    "copysign.Tensor": "copysign",
+    "copysign.Scalar": "copysign",
+    "hypot.default": "hypot",
+    "bitwise_left_shift.Tensor": "shift_left",
+    "bitwise_left_shift.Tensor_Scalar": "shift_left",
+    "bitwise_left_shift.Scalar_Tensor": "shift_left",
+    "bitwise_right_shift.Tensor": "shift_right",
+    "bitwise_right_shift.Scalar_Tensor": "shift_right",
+    "bitwise_right_shift.Tensor_Scalar": "shift_right",
+    "__lshift__.Tensor": "shift_left",
+    "__lshift__.Scalar": "shift_left",
+    "__rshift__.Tensor": "shift_right",
+    "__rshift__.Scalar": "shift_right",
     "bitwise_and.Tensor": "bit_and",
     "bitwise_and.Scalar": "bit_and",
     "bitwise_or.Tensor": "bit_or",
@@ -57,13 +92,6 @@ _BINARY = {
 }
 _ROUND = ("ceil", "floor", "round", "trunc")
 _COMPARE = ("eq", "ne", "lt", "le", "gt", "ge")
-
-
-def value_of(operand: Any, element: Any) -> Value:
-    """``operand``, a value or a number, as a value of ``element``."""
-    if isinstance(operand, ir.Value):
-        return build.cast(operand, element)
-    return build.splat(operand, element)
 
 
 def _register_unary(name: str, fn: str) -> None:
@@ -92,6 +120,19 @@ def _register_compare(name: str) -> None:
         return build.elementwise(name, value_of(self, element), value_of(other, element))
 
 
+def _register_formula(name: str, formula: Callable[..., Any]) -> None:
+    @imports(name)
+    def composed(ctx: Any, **arguments: Any) -> Any:
+        element = ctx.element()
+        return formula(
+            **{k: value_of(v, element) if _is_value(v) else v for k, v in arguments.items()}
+        )
+
+
+def _is_value(argument: Any) -> bool:
+    return isinstance(argument, ir.Value)
+
+
 for _name, _fn in _UNARY.items():
     _register_unary(_name, _fn)
 for _name in _ROUND:
@@ -100,6 +141,8 @@ for _name, _fn in _BINARY.items():
     _register_binary(_name, _fn)
 for _name in _COMPARE:
     _register_compare(_name)
+for _name, _formula in FORMULAS.items():
+    _register_formula(_name, _formula)
 
 
 def _scaled(ctx: Any, fn: str, left: Any, right: Any, alpha: float) -> Value:
@@ -175,14 +218,6 @@ def pow_tensor(ctx: Any, self: Any, exponent: Value) -> Value:
     return build.elementwise("pow", value_of(self, element), value_of(exponent, element))
 
 
-@imports("log10.default")
-def log10(ctx: Any, self: Value) -> Value:
-    """Decimal logarithm."""
-    element = ctx.element()
-    natural = build.elementwise("log", build.cast(self, element))
-    return build.elementwise("mul", natural, build.splat(1 / math.log(10), element))
-
-
 @imports("logical_not.default", "bitwise_not.default")
 def logical_not(ctx: Any, self: Value) -> Value:
     """Not: of truth values, or of an integer's bits."""
@@ -209,6 +244,31 @@ def isinf(ctx: Any, self: Value) -> Value:
     return build.elementwise("eq", build.elementwise("abs", self), build.splat(math.inf, element))
 
 
+@imports("signbit.default")
+def signbit(ctx: Any, self: Value) -> Value:
+    """Whether the sign is negative, that of a zero included."""
+    element = build.element_type(self)
+    if not isinstance(element, ir.IntegerType):
+        self = build.elementwise("copysign", build.splat(1, element), self)
+    return build.elementwise("lt", self, build.splat(0, element))
+
+
+@imports("nextafter.default")
+def nextafter(ctx: Any, self: Value, other: Value) -> Value:
+    """The next float on the way to other."""
+    if ctx.result.dtype != torch.float32:
+        raise Refusal("nextafter of 16-bit floats is not supported", "cast to float32 first")
+    return build.elementwise("nextafter", self, other)
+
+
+@imports("frexp.Tensor")
+def frexp(ctx: Any, self: Value) -> tuple[Value, Value]:
+    """Mantissa and exponent."""
+    integer = ir.IntegerType.get_signless(32)
+    exponent = build.elementwise("frexp_exponent", self, element=integer)
+    return build.elementwise("frexp_mantissa", self), exponent
+
+
 @imports("full_like.default")
 def full_like(ctx: Any, self: Value, fill_value: float, **_: Any) -> Value:
     """A constant of the other tensor's shape."""
@@ -224,84 +284,10 @@ def where(ctx: Any, condition: Value, self: Value, other: Value) -> Value:
     )
 
 
-def _clamped(value: Value, low: Any, high: Any, element: Any) -> Value:
-    value = build.cast(value, element)
-    if low is not None and high is not None:
-        return build.elementwise("clamp", value, value_of(low, element), value_of(high, element))
-    if low is not None:
-        return build.elementwise("maximum", value, value_of(low, element))
-    return build.elementwise("minimum", value, value_of(high, element))
-
-
 @imports("clamp.default", "clamp.Tensor")
 def clamp(ctx: Any, self: Value, min: Any, max: Any) -> Value:
     """Limits on one or both sides."""
-    return _clamped(self, min, max, ctx.element())
-
-
-@imports("hardtanh.default")
-def hardtanh(ctx: Any, self: Value, min_val: float, max_val: float) -> Value:
-    """clamp by another name."""
-    return _clamped(self, min_val, max_val, ctx.element())
-
-
-def _relu6(value: Value, element: Any) -> Value:
-    """clamp(value + 3, 0, 6) / 6."""
-    shifted = build.elementwise("add", value, build.splat(3, element))
-    return build.elementwise("mul", _clamped(shifted, 0, 6, element), build.splat(1 / 6, element))
-
-
-@imports("hardsigmoid.default")
-def hardsigmoid(ctx: Any, self: Value) -> Value:
-    """relu6(x + 3) / 6."""
-    return _relu6(self, ctx.element())
-
-
-@imports("hardswish.default")
-def hardswish(ctx: Any, self: Value) -> Value:
-    """x * relu6(x + 3) / 6."""
-    return build.elementwise("mul", self, _relu6(self, ctx.element()))
-
-
-@imports("leaky_relu.default")
-def leaky_relu(ctx: Any, self: Value, negative_slope: float) -> Value:
-    """x, or slope * x below zero."""
-    element = ctx.element()
-    below = build.elementwise("lt", self, build.splat(0, element))
-    return build.elementwise(
-        "where", below, build.elementwise("mul", self, build.splat(negative_slope, element)), self
-    )
-
-
-@imports("elu.default")
-def elu(ctx: Any, self: Value, alpha: float, scale: float, input_scale: float) -> Value:
-    """scale * (x, or alpha * expm1(input_scale * x) below zero)."""
-    element = ctx.element()
-    inner = build.elementwise("mul", self, build.splat(input_scale, element))
-    negative = build.elementwise(
-        "mul", build.elementwise("expm1", inner), build.splat(alpha, element)
-    )
-    below = build.elementwise("lt", self, build.splat(0, element))
-    chosen = build.elementwise("where", below, negative, self)
-    return build.elementwise("mul", chosen, build.splat(scale, element)) if scale != 1 else chosen
-
-
-@imports("softplus.default")
-def softplus(ctx: Any, self: Value, beta: float, threshold: float) -> Value:
-    """log1p(exp(beta * x)) / beta, and x itself above the threshold."""
-    element = ctx.element()
-    inner = build.elementwise("mul", self, build.splat(beta, element))
-    soft = build.elementwise(
-        "mul", build.elementwise("softplus", inner), build.splat(1 / beta, element)
-    )
-    above = build.elementwise("gt", inner, build.splat(threshold, element))
-    return build.elementwise("where", above, self, soft)
-
-
-@imports("gelu.default")
-def gelu(ctx: Any, self: Value, approximate: str) -> Value:
-    """GELU by the error function, or its tanh approximation."""
-    return build.elementwise("gelu_tanh" if approximate == "tanh" else "gelu", self)
+    return clamped(build.cast(self, ctx.element()), min, max)
 
 
 @imports("_to_copy.default")
@@ -314,43 +300,3 @@ def to_copy(ctx: Any, self: Value, **_: Any) -> Value:
 def clone(ctx: Any, self: Value, **_: Any) -> Value:
     """The value itself."""
     return self
-
-
-def _per_channel(value: Value, rank: int) -> Value:
-    return build.reshape(value, (build.shape(value)[0], *[1] * (rank - 2)))
-
-
-@imports("_native_batch_norm_legit_no_training.default")
-def batch_norm(
-    ctx: Any,
-    input: Value,
-    weight: Value | None,
-    bias: Value | None,
-    running_mean: Value,
-    running_var: Value,
-    momentum: float,
-    eps: float,
-) -> tuple[Value, None, None]:
-    """x * scale + shift with scale and shift computed at compile time from the four vectors."""
-    held = {n: ctx.constant_of(n) for n in ("weight", "bias", "running_mean", "running_var")}
-    if held["running_mean"] is None or held["running_var"] is None:
-        raise Refusal("batch norm with statistics computed at run time", "call model.eval()")
-    if (weight is not None and held["weight"] is None) or (
-        bias is not None and held["bias"] is None
-    ):
-        raise Refusal("batch norm with an affine part computed at run time")
-    mean, variance = held["running_mean"].double(), held["running_var"].double()
-    scale = torch.rsqrt(variance + eps)
-    if held["weight"] is not None:
-        scale = scale * held["weight"].double()
-    shift = -mean * scale
-    if held["bias"] is not None:
-        shift = shift + held["bias"].double()
-    dtype, rank, name = ctx.result.dtype, len(build.shape(input)), ctx.node.name
-    scaled = build.elementwise(
-        "mul", input, _per_channel(ctx.constant(f"{name}.scale", scale.to(dtype)), rank)
-    )
-    shifted = build.elementwise(
-        "add", scaled, _per_channel(ctx.constant(f"{name}.shift", shift.to(dtype)), rank)
-    )
-    return shifted, None, None

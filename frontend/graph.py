@@ -10,8 +10,9 @@ from torch.export import ExportedProgram
 from torch.export.graph_signature import InputKind, OutputKind
 from torch.fx import Node
 
-from smartmem.errors import UserError
+from smartmem.errors import UnsupportedError, UnsupportedOp
 from smartmem.frontend.registry import Refusal
+from smartmem.frontend.source import source_of
 
 
 def arguments_of(node: Node) -> dict[str, Any]:
@@ -56,9 +57,10 @@ def known_inputs(
     user: list[Node] = []
     for spec in program.graph_signature.input_specs:
         if spec.kind in (InputKind.TOKEN, InputKind.CUSTOM_OBJ):
-            raise UserError(
+            raise UnsupportedError(
                 f"the model has an effect or a custom object ('{spec.arg.name}'): "
-                "smartmem compiles pure functions of tensors."
+                "smartmem compiles pure functions of tensors.",
+                _effects(program),
             )
         node = placeholders[spec.arg.name]
         if spec.kind == InputKind.USER_INPUT:
@@ -76,11 +78,25 @@ def known_inputs(
     return known, user, names
 
 
+def _effects(program: ExportedProgram) -> list[UnsupportedOp]:
+    """The calls that do more than to compute their results."""
+    return [
+        UnsupportedOp(
+            str(node.args[1]),
+            str(source_of(node)),
+            "it does something beside its results, such as a check that raises",
+            "leave it out; of torch.linalg, call the form without a check (inv_ex for inv)",
+        )
+        for node in program.graph.nodes
+        if node.target is torch.ops.higher_order.with_effects
+    ]
+
+
 def refuse_mutation(program: ExportedProgram) -> None:
-    """UserError where the program writes to an input or to a buffer."""
+    """UnsupportedError where the program writes to an input or to a buffer."""
     mutated = [s for s in program.graph_signature.output_specs if s.kind != OutputKind.USER_OUTPUT]
     if mutated:
-        raise UserError(
+        raise UnsupportedError(
             "the model changes its own state while it runs: "
             + ", ".join(f"{s.target} ({s.kind.name.lower()})" for s in mutated)
             + ". smartmem compiles functions of their inputs: pass the state in and out, "
@@ -89,11 +105,11 @@ def refuse_mutation(program: ExportedProgram) -> None:
 
 
 def refuse_dynamic(user: Sequence[Node]) -> None:
-    """UserError where an input has no fixed shape."""
+    """UnsupportedError where an input has no fixed shape."""
     for node in user:
         value = node.meta["val"]
         if isinstance(value, torch.Tensor) and not all(isinstance(s, int) for s in value.shape):
-            raise UserError(
+            raise UnsupportedError(
                 f"input '{node.name}' has a dynamic shape {tuple(value.shape)}: "
                 "export with fixed shapes, once per size."
             )

@@ -18,7 +18,7 @@ from torch.fx import Node
 
 from smartmem.dialects._mlir import func, ir
 from smartmem.dialects.layout import build
-from smartmem.errors import UnsupportedError, UnsupportedOp, UserError
+from smartmem.errors import UnsupportedError, UnsupportedOp, UserError, not_supported
 from smartmem.frontend import constants, empties, families, types
 from smartmem.frontend.context import ImportContext
 from smartmem.frontend.graph import (
@@ -173,7 +173,7 @@ class _Importer:
         main = self._import_body(module, inputs)
         if self.refused:
             raise UnsupportedError(
-                f"{len(self.refused)} calls of this model are not supported",
+                not_supported(len(self.refused)),
                 list(self.refused.values()),
             )
         with ir.InsertionPoint(main.entry_block):
@@ -282,7 +282,7 @@ def survey(program: ExportedProgram) -> Survey:
     """Which calls of ``program`` have an import rule that takes them; an MLIR context with the
     dialect must be entered.
 
-    Raises UserError for an effect or a custom object.
+    Raises UnsupportedError for an effect or a custom object.
     """
     families.register_all()
     return _Importer(program).survey()

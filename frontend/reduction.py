@@ -44,28 +44,39 @@ _register("prod", "prod.default", "prod.dim_int")
 _register("any", "any.default", "any.dim", "any.dims")
 
 
+def _norm(value: Value, ord: float, dims: Sequence[int], keepdim: bool) -> Value:
+    """(sum |x|^ord)^(1/ord), its limits at infinity, and the count of what is not zero for 0; in
+    f32.
+    """
+    element = ir.F32Type.get()
+    size = build.elementwise("abs", build.cast(value, element))
+    if ord in (math.inf, -math.inf):
+        return _reduce(size, "max" if ord > 0 else "min", dims, keepdim)
+    if ord == 0:
+        nonzero = build.elementwise("ne", size, build.splat(0, element))
+        return _reduce(build.cast(nonzero, element), "sum", dims, keepdim)
+    if ord == 1:
+        return _reduce(size, "sum", dims, keepdim)
+    if ord == 2:
+        total = _reduce(build.elementwise("mul", size, size), "sum", dims, keepdim)
+        return build.elementwise("sqrt", total)
+    powers = build.elementwise("pow", size, build.splat(ord, element))
+    total = _reduce(powers, "sum", dims, keepdim)
+    return build.elementwise("pow", total, build.splat(1 / ord, element))
+
+
 @imports("linalg_vector_norm.default")
 def vector_norm(ctx: Any, self: Value, ord: float, dim: Any, keepdim: bool, dtype: Any) -> Value:
-    """(sum |x|^ord)^(1/ord), its limits at infinity, and the count of what is not zero for 0;
-    summed in f32.
-    """
-    element, dims = ir.F32Type.get(), _dims(self, dim)
-    size = build.elementwise("abs", build.cast(self, element))
-    if ord in (math.inf, -math.inf):
-        result = _reduce(size, "max" if ord > 0 else "min", dims, keepdim)
-    elif ord == 0:
-        nonzero = build.elementwise("ne", size, build.splat(0, element))
-        result = _reduce(build.cast(nonzero, element), "sum", dims, keepdim)
-    elif ord == 1:
-        result = _reduce(size, "sum", dims, keepdim)
-    elif ord == 2:
-        total = _reduce(build.elementwise("mul", size, size), "sum", dims, keepdim)
-        result = build.elementwise("sqrt", total)
-    else:
-        powers = build.elementwise("pow", size, build.splat(ord, element))
-        total = _reduce(powers, "sum", dims, keepdim)
-        result = build.elementwise("pow", total, build.splat(1 / ord, element))
-    return build.cast(result, ctx.element())
+    """Norm of rows, summed in f32."""
+    return build.cast(_norm(self, ord, _dims(self, dim), keepdim), ctx.element())
+
+
+@imports("dist.default")
+def dist(ctx: Any, self: Value, other: Value, p: float) -> Value:
+    """Norm of the difference of two tensors that broadcast."""
+    element = ir.F32Type.get()
+    apart = build.elementwise("sub", build.cast(self, element), build.cast(other, element))
+    return build.cast(_norm(apart, p, _dims(apart, None), False), ctx.element())
 
 
 def _variance(

@@ -5,11 +5,7 @@ index.
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-import torch
-
-from smartmem.dialects._mlir import ir
-from smartmem.dialects.algebra import IndexMap
+from smartmem.dialects.algebra import Const, Dim, Expr, IndexMap, simplify
 from smartmem.dialects.layout import build
 from smartmem.frontend.registry import Refusal, imports
 
@@ -18,6 +14,7 @@ Value = Any
 
 @imports(
     "view.default",
+    "view_copy.default",
     "unsqueeze.default",
     "squeeze.dims",
     moves_only=True,
@@ -29,7 +26,7 @@ def reshape(ctx: Any, self: Value, **_: Any) -> Value:
     return build.reshape(self, ctx.result.shape)
 
 
-@imports("permute.default", moves_only=True)
+@imports("permute.default", "permute_copy.default", moves_only=True)
 def permute(ctx: Any, self: Value, dims: Sequence[int]) -> Value:
     """Axes in another order."""
     return build.permute(self, [d % len(dims) for d in dims])
@@ -71,16 +68,16 @@ def select(ctx: Any, self: Value, dim: int, index: int) -> Value:
 
 
 @imports("split_with_sizes.default", moves_only=True)
-def split(ctx: Any, self: Value, split_sizes: Sequence[int], dim: int) -> tuple[Value, ...]:
-    """Consecutive ranges of an axis."""
+def split(ctx: Any, self: Value, split_sizes: Sequence[int], dim: int) -> tuple[Value | None, ...]:
+    """Consecutive ranges of an axis; nobody reads those without elements."""
     own = build.shape(self)
     dim %= len(own)
-    parts: list[Value] = []
+    parts: list[Value | None] = []
     first = 0
     for size in split_sizes:
         starts = [first if i == dim else 0 for i in range(len(own))]
         sizes = [size if i == dim else s for i, s in enumerate(own)]
-        parts.append(build.slice_(self, starts, sizes, [1] * len(own)))
+        parts.append(build.slice_(self, starts, sizes, [1] * len(own)) if size else None)
         first += size
     return tuple(parts)
 
@@ -105,6 +102,49 @@ def roll(ctx: Any, self: Value, shifts: Sequence[int], dims: Sequence[int]) -> V
     return build.view(self, IndexMap.roll(own, tuple(amounts)))
 
 
+@imports("unfold.default", moves_only=True)
+def unfold(ctx: Any, self: Value, dimension: int, size: int, step: int) -> Value:
+    """Windows of ``size`` along an axis, as a new last axis."""
+    own, result = build.shape(self), tuple(ctx.result.shape)
+    if not own:
+        return build.reshape(self, result)
+    results: list[Expr] = [Dim(i) for i in range(len(own))]
+    dimension %= len(own)
+    results[dimension] = Dim(dimension) * step + Dim(len(own))
+    return build.view(self, simplify(IndexMap(result, own, tuple(results))))
+
+
+@imports("diagonal.default", moves_only=True)
+def diagonal(ctx: Any, self: Value, offset: int, dim1: int, dim2: int) -> Value:
+    """Where two axes run together, as a new last axis."""
+    own, result = build.shape(self), tuple(ctx.result.shape)
+    dim1, dim2 = dim1 % len(own), dim2 % len(own)
+    rest = iter(range(len(own) - 2))
+    last = Dim(len(own) - 2)
+    moved = {dim1: last + max(-offset, 0), dim2: last + max(offset, 0)}
+    results = tuple(moved[i] if i in moved else Dim(next(rest)) for i in range(len(own)))
+    return build.view(self, simplify(IndexMap(result, own, results)))
+
+
+@imports("as_strided.default", "as_strided_copy.default", moves_only=True)
+def as_strided(
+    ctx: Any, self: Value, size: Sequence[int], stride: Sequence[int], storage_offset: int | None
+) -> Value:
+    """Elements by their place in memory, which PyTorch's strides of ``self`` tell."""
+    given = ctx.node.args[0].meta["val"]
+    order = sorted(range(given.dim()), key=lambda i: (-given.stride(i), i))
+    if given.storage_offset() or not given.permute(order).is_contiguous():
+        raise Refusal(
+            "as_strided reaches beyond a view into the tensor behind it",
+            "apply it to that tensor, or to a contiguous copy of the view",
+        )
+    flat = build.reshape(build.permute(self, order), (given.numel(),))
+    place: Expr = Const(storage_offset or 0)
+    for i, step in enumerate(stride):
+        place = place + Dim(i) * step
+    return build.view(flat, simplify(IndexMap(tuple(size), (given.numel(),), (place,))))
+
+
 @imports("pixel_shuffle.default", moves_only=True)
 def pixel_shuffle(ctx: Any, self: Value, upscale_factor: int) -> Value:
     """[*, C r r, H, W] to [*, C, H r, W r]."""
@@ -122,6 +162,15 @@ def pixel_unshuffle(ctx: Any, self: Value, downscale_factor: int) -> Value:
     r, n = downscale_factor, len(lead)
     split = build.reshape(self, (*lead, channels, height // r, r, width // r, r))
     mixed = build.permute(split, [*range(n), n, n + 2, n + 4, n + 1, n + 3])
+    return build.reshape(mixed, ctx.result.shape)
+
+
+@imports("native_channel_shuffle.default", moves_only=True)
+def channel_shuffle(ctx: Any, self: Value, groups: int) -> Value:
+    """[N, g c, *] to [N, c g, *]."""
+    batch, channels, *spatial = build.shape(self)
+    split = build.reshape(self, (batch, groups, channels // groups, *spatial))
+    mixed = build.permute(split, [0, 2, 1, *range(3, 3 + len(spatial))])
     return build.reshape(mixed, ctx.result.shape)
 
 
@@ -143,93 +192,3 @@ def cat(ctx: Any, tensors: Sequence[Value], dim: int) -> Value:
     rank = len(ctx.result.shape)
     kept = [t for t in tensors if 0 not in build.shape(t)]
     return build.concat([build.cast(t, ctx.element()) for t in kept], dim % rank)
-
-
-@imports("embedding.default", moves_only=True)
-def embedding(ctx: Any, weight: Value, indices: Value, **_: Any) -> Value:
-    """Rows of a table."""
-    return build.gather(weight, indices, 0)
-
-
-@imports("index_select.default", moves_only=True)
-def index_select(ctx: Any, self: Value, dim: int, index: Value) -> Value:
-    """Positions of an axis, by a list; unlike in indexing, none counts from the end."""
-    return build.gather(self, index, dim % max(len(build.shape(self)), 1))
-
-
-def _wrapped(index: Value, size: int) -> Value:
-    """Negative positions count from the end."""
-    integer = build.element_type(index)
-    negative = build.elementwise("lt", index, build.splat(0, integer))
-    from_end = build.elementwise("add", index, build.splat(size, integer))
-    return build.elementwise("where", negative, from_end, index)
-
-
-def _static_positions(ctx: Any, count: int) -> list[torch.Tensor] | None:
-    """The index tensors where all of them are known at compile time."""
-    given = [n for n in ctx.node.args[1] if n is not None]
-    known = [ctx.known.get(n) for n in given]
-    return [k for k in known if k is not None] if all(k is not None for k in known) else None
-
-
-@imports("index.Tensor", moves_only=True)
-def index(ctx: Any, self: Value, indices: Sequence[Value | None]) -> Value:
-    """Advanced indexing: the indexed axes are brought together, flattened, and looked up by one
-    linear position.
-    """
-    own = build.shape(self)
-    axes = [i for i, index in enumerate(indices) if index is not None]
-    if any(build.element_type(indices[a]) == ir.IntegerType.get_signless(1) for a in axes):
-        raise Refusal(
-            "indexing by a boolean mask gives a shape known only at run time", "use torch.where"
-        )
-    rest = [i for i in range(len(own)) if i not in axes]
-    adjacent = axes == list(range(axes[0], axes[-1] + 1))
-    at = axes[0] if adjacent else 0
-    order = [*rest[:at], *axes, *rest[at:]]
-    sizes = [own[a] for a in axes]
-    count = int(np.prod(sizes))
-    ordered = build.permute(self, order)
-    flat = build.reshape(
-        ordered, (*[own[i] for i in rest[:at]], count, *[own[i] for i in rest[at:]])
-    )
-    static = _static_positions(ctx, count)
-    if static is None:
-        return build.gather(flat, _linear([indices[a] for a in axes], sizes), at)
-    linear = _linear_static(static, sizes)
-    run = _as_run(linear)
-    if run is None:
-        return build.gather(flat, ctx.constant(f"{ctx.node.name}.positions", linear), at)
-    starts = [run[0] if i == at else 0 for i in range(len(build.shape(flat)))]
-    taken = [linear.numel() if i == at else s for i, s in enumerate(build.shape(flat))]
-    steps = [run[1] if i == at else 1 for i in range(len(starts))]
-    return build.reshape(build.slice_(flat, starts, taken, steps), ctx.result.shape)
-
-
-def _linear(indices: Sequence[Value], sizes: Sequence[int]) -> Value:
-    integer = ir.IntegerType.get_signless(32)
-    total = build.splat(0, integer)
-    for value, size in zip(indices, sizes, strict=True):
-        scaled = build.elementwise("mul", total, build.splat(size, integer))
-        total = build.elementwise("add", scaled, _wrapped(build.cast(value, integer), size))
-    return total
-
-
-def _linear_static(indices: Sequence[torch.Tensor], sizes: Sequence[int]) -> torch.Tensor:
-    total = torch.zeros((), dtype=torch.int64)
-    for value, size in zip(indices, sizes, strict=True):
-        total = total * size + torch.where(value < 0, value + size, value)
-    return total
-
-
-def _as_run(positions: torch.Tensor) -> tuple[int, int] | None:
-    """(start, step) where the positions are an arithmetic sequence with a positive step: then no
-    look-up is needed.
-    """
-    flat = positions.flatten()
-    if flat.numel() == 0:
-        return None
-    step = int(flat[1] - flat[0]) if flat.numel() > 1 else 1
-    if step < 1 or not bool((flat[1:] - flat[:-1] == step).all()):
-        return None
-    return int(flat[0]), step

@@ -119,8 +119,42 @@ def gather(table: Value, indices: Value, dim: int) -> Value:
     return ops.GatherOp(table, indices, result, _i64(dim)).result
 
 
+def gather_elements(table: Value, indices: Value, dim: int) -> Value:
+    """Elements of ``table`` at positions ``indices`` along ``dim``, of the shape of ``indices``."""
+    dims = shapes.gather_elements(shape(table), shape(indices), dim)
+    result = tensor_of(dims, element_type(table))
+    return ops.GatherElementsOp(table, indices, result, _i64(dim)).result
+
+
+def scatter(value: Value, indices: Value, updates: Value, dim: int, kind: str) -> Value:
+    """``value`` with ``updates`` combined into it along ``dim``."""
+    return ops.ScatterOp(
+        value, indices, updates, value.type, _i64(dim), ir.StringAttr.get(kind)
+    ).result
+
+
+def argsort(value: Value, dim: int, *, descending: bool = False) -> Value:
+    """int32 positions that sort ``value`` along ``dim``."""
+    result = tensor_of(shape(value), ir.IntegerType.get_signless(32))
+    return ops.ArgsortOp(value, result, _i64(dim), _flag(descending)).result
+
+
+def arg_reduce(value: Value, kind: str, dim: int) -> Value:
+    """int32 position of the first extreme element along ``dim``, which is removed."""
+    dims = shapes.reduce(shape(value), (dim,))
+    result = tensor_of(dims, ir.IntegerType.get_signless(32))
+    return ops.ArgReduceOp(value, result, _i64(dim), ir.StringAttr.get(kind)).result
+
+
+def scan(value: Value, kind: str, dim: int) -> Value:
+    """``value`` with each element combined with all before it along ``dim``."""
+    return ops.ScanOp(value, value.type, _i64(dim), ir.StringAttr.get(kind)).result
+
+
 def elementwise(fn: str, *inputs: Value, element: Type = None) -> Value:
-    """``fn`` over broadcasting ``inputs``; ``element`` is needed for ``cast`` only."""
+    """``fn`` over broadcasting ``inputs``; ``element`` is for functions whose result has a type of
+    its own.
+    """
     rule = FUNCTIONS[fn].result
     same = element_type(inputs[1 if fn == "where" else 0])
     result_element = {"same": same, "bool": ir.IntegerType.get_signless(1), "any": element}[rule]

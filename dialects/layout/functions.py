@@ -1,6 +1,7 @@
 """The elementwise functions ``layout.elementwise`` knows: arity and result type, as data.
 
-The lowering of each stands in ``passes/lower/scalars.py``; a test holds the two tables equal.
+The lowering of each stands in ``ON_SCALARS`` of ``passes/lower/elementwise.py``; a test holds the
+two tables equal.
 """
 
 from dataclasses import dataclass
@@ -46,6 +47,27 @@ _UNARY = [
     "silu",
     "mish",
     "softplus",
+    "acos",
+    "acosh",
+    "asin",
+    "asinh",
+    "atan",
+    "atanh",
+    "cosh",
+    "sinh",
+    "tan",
+    "exp2",
+    "erfc",
+    "erfcx",
+    "erfinv",
+    "ndtri",
+    "lgamma",
+    "digamma",
+    "i0",
+    "i0e",
+    "i1",
+    "i1e",
+    "frexp_mantissa",
 ]
 _BINARY = [
     "add",
@@ -62,6 +84,12 @@ _BINARY = [
     "bit_and",
     "bit_or",
     "bit_xor",
+    "shift_left",
+    "shift_right",
+    "copysign",
+    "hypot",
+    "nextafter",
+    "zeta",
 ]
 _COMPARE = ["eq", "ne", "lt", "le", "gt", "ge"]
 
@@ -74,4 +102,7 @@ FUNCTIONS: dict[str, Function] = {
     "where": Function(3),
     "clamp": Function(3),
     "cast": Function(1, "any"),
+    "frexp_exponent": Function(1, "any"),
+    # An i8 read as a number from 0 to 255, in i32.
+    "unsigned": Function(1, "any"),
 }

@@ -4,8 +4,9 @@ Tensors are static, ranked and named by logical dims; how they lie in memory is 
 (``#layout.repr``), so an op's meaning never depends on a layout. Each verifier recomputes the
 result's shape from ``shapes.py``.
 
-Families: structure (weight, view, relayout, pad, concat, gather), elementwise, contraction,
-convolution, pooling, reduction, normalization (softmax, layer_norm), attention.
+Families: structure (weight, view, relayout, pad, concat), elementwise, contraction, convolution,
+pooling, reduction, normalization (softmax, layer_norm), attention, indexing (gather,
+gather_elements, scatter), sorting (argsort, arg_reduce), scan.
 """
 
 # IRDL reads these annotations at run time; to a type checker they are no types.
@@ -27,6 +28,9 @@ Tensor = ir.RankedTensorType
 
 POOL_KINDS = ("max", "avg")
 REDUCE_KINDS = ("sum", "mean", "max", "min", "prod", "any", "all")
+ARG_REDUCE_KINDS = ("max", "min")
+SCAN_KINDS = ("sum", "prod", "max", "min", "logaddexp")
+SCATTER_KINDS = ("set", "sum", "prod", "max", "min")
 
 
 def shape(value: Any) -> tuple[int, ...]:
@@ -405,3 +409,102 @@ class AttentionOp(LayoutDialect.Operation, name="attention", traits=[ext.Pure]):
     causal: Any
     mask: Operand[Tensor] | None = None
     verify_invariants = _verified(_check_attention)
+
+
+def _check_gather_elements(op: Any) -> None:
+    table, indices = op.operands
+    if not isinstance(element_type(indices), ir.IntegerType):
+        raise ValueError(f"indices are {element_type(indices)}, expected integers")
+    expected = shapes.gather_elements(shape(table), shape(indices), _integer(op, "dim"))
+    _expect(op, expected, element_type(table))
+
+
+class GatherElementsOp(LayoutDialect.Operation, name="gather_elements", traits=[ext.Pure]):
+    """Each element of ``indices`` says where along ``dim`` the result's element comes from; its
+    other coordinates are its own. Indices must be in range.
+    """
+
+    table: Operand[Tensor]
+    indices: Operand[Tensor]
+    result: Result[Tensor]
+    dim: ir.IntegerAttr
+    verify_invariants = _verified(_check_gather_elements)
+
+
+def _check_scatter(op: Any) -> None:
+    x, indices, updates = op.operands
+    _choice(op, "kind", SCATTER_KINDS)
+    if element_type(indices) != ir.IntegerType.get_signless(32):
+        raise ValueError(f"indices are {element_type(indices)}, expected i32")
+    _same_elements([x, updates], "input and updates")
+    expected = shapes.scatter(shape(x), shape(indices), shape(updates), _integer(op, "dim"))
+    _expect(op, expected, element_type(x))
+
+
+class ScatterOp(LayoutDialect.Operation, name="scatter", traits=[ext.Pure]):
+    """``input`` with ``updates`` combined into it along ``dim``, at positions ``indices``: one per
+    update, or a list for all rows alike. Of several updates ``set`` takes the last; those outside
+    the input are dropped.
+    """
+
+    input: Operand[Tensor]
+    indices: Operand[Tensor]
+    updates: Operand[Tensor]
+    result: Result[Tensor]
+    dim: ir.IntegerAttr
+    kind: ir.StringAttr
+    verify_invariants = _verified(_check_scatter)
+
+
+def _check_dim(op: Any, element: Any) -> None:
+    rank = len(shape(op.operands[0]))
+    if not 0 <= _integer(op, "dim") < rank:
+        raise ValueError(f"dim {_integer(op, 'dim')} is outside rank {rank}")
+    _expect(op, shape(op.operands[0]), element)
+
+
+def _check_argsort(op: Any) -> None:
+    _check_dim(op, ir.IntegerType.get_signless(32))
+
+
+class ArgsortOp(LayoutDialect.Operation, name="argsort", traits=[ext.Pure]):
+    """The order of the elements along ``dim``, as int32 positions: stable, NaN the largest."""
+
+    input: Operand[Tensor]
+    result: Result[Tensor]
+    dim: ir.IntegerAttr
+    descending: Any
+    verify_invariants = _verified(_check_argsort)
+
+
+def _check_arg_reduce(op: Any) -> None:
+    _choice(op, "kind", ARG_REDUCE_KINDS)
+    expected = shapes.reduce(shape(op.operands[0]), (_integer(op, "dim"),))
+    _expect(op, expected, ir.IntegerType.get_signless(32))
+
+
+class ArgReduceOp(LayoutDialect.Operation, name="arg_reduce", traits=[ext.Pure]):
+    """int32 position along ``dim`` of the first largest or smallest element, or of the first NaN
+    where there is one. The result no longer has ``dim``.
+    """
+
+    input: Operand[Tensor]
+    result: Result[Tensor]
+    dim: ir.IntegerAttr
+    kind: ir.StringAttr
+    verify_invariants = _verified(_check_arg_reduce)
+
+
+def _check_scan(op: Any) -> None:
+    _choice(op, "kind", SCAN_KINDS)
+    _check_dim(op, element_type(op.operands[0]))
+
+
+class ScanOp(LayoutDialect.Operation, name="scan", traits=[ext.Pure]):
+    """Along ``dim``, each element combined with all before it."""
+
+    input: Operand[Tensor]
+    result: Result[Tensor]
+    dim: ir.IntegerAttr
+    kind: ir.StringAttr
+    verify_invariants = _verified(_check_scan)

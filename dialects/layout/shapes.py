@@ -105,6 +105,29 @@ def gather(table: Shape, indices: Shape, dim: int) -> Shape:
     return (*table[:dim], *indices, *table[dim + 1 :])
 
 
+def gather_elements(table: Shape, indices: Shape, dim: int) -> Shape:
+    """Shape of ``indices``, which reach beyond ``table`` along ``dim`` at most."""
+    if not 0 <= dim < len(table):
+        raise ValueError(f"dim {dim} is outside rank {len(table)}")
+    pairs = list(zip(indices, table, strict=False))
+    if len(indices) != len(table) or any(i > t for a, (i, t) in enumerate(pairs) if a != dim):
+        raise ValueError(f"indices {indices} do not fit table {table} outside dim {dim}")
+    return indices
+
+
+def scatter(x: Shape, indices: Shape, updates: Shape, dim: int) -> Shape:
+    """Shape of ``x``, from which ``updates`` differ along ``dim`` only; ``indices`` are as long as
+    them, or of their shape.
+    """
+    if not 0 <= dim < len(x):
+        raise ValueError(f"dim {dim} is outside rank {len(x)}")
+    if (*updates[:dim], x[dim], *updates[dim + 1 :]) != x:
+        raise ValueError(f"updates {updates} differ from input {x} outside dim {dim}")
+    if indices not in (updates, (updates[dim],)):
+        raise ValueError(f"indices {indices} do not fit updates {updates} along dim {dim}")
+    return x
+
+
 def attention(query: Shape, key: Shape, value: Shape, mask: Shape | None) -> Shape:
     """Shape of attention over ``query`` [*batch, L, E], ``key`` [*batch, S, E], ``value`` [*batch,
     S, V].

@@ -58,6 +58,12 @@ def index_constant(value: int) -> Value:
     return arith.ConstantOp(ir.IndexType.get(), value).result
 
 
+def loop_number(index: int) -> Value:
+    """The position in loop ``index`` of the generic around, as int32."""
+    integer = ir.IntegerType.get_signless(32)
+    return arith.IndexCastOp(integer, linalg.IndexOp(index).result).result
+
+
 def filled(value: float, sizes: Sequence[int], element: Any) -> Value:
     """A tensor of one value, as a fill (so that reductions fuse it)."""
     out = empty(sizes, element)
@@ -177,6 +183,12 @@ def padded(value: Value, low: Sequence[int], high: Sequence[int], fill: Any) -> 
     return op.result
 
 
+def barrier(value: Value) -> Value:
+    """``value`` in a tensor of its own, whatever reads it."""
+    op = ir.Operation.create("util.optimization_barrier", results=[value.type], operands=[value])
+    return op.results[0]
+
+
 class Lowering(ABC):
     """State of lowering one function: physical values of logical ones, and the kind of device it is
     for.
@@ -236,12 +248,25 @@ class Lowering(ABC):
         """``value`` behind a barrier that keeps its producer out of the consumer's kernel (Vulkan
         only).
         """
-        if self.device != "vulkan":
-            return value
-        op = ir.Operation.create(
-            "util.optimization_barrier", results=[value.type], operands=[value]
-        )
-        return op.results[0]
+        return barrier(value) if self.device == "vulkan" else value
+
+
+# Up to this length a range is a constant of the module (16 KiB).
+_INLINE_RANGE = 4096
+
+
+def numbers(low: Lowering, size: int) -> Value:
+    """The int32 tensor 0, 1, ... ``size`` - 1, for reductions that ask for their loops' positions.
+
+    Read from memory, because IREE's subgroup reductions for Vulkan cannot share vectors of index
+    type, which ``linalg.index`` becomes.
+    """
+    integer = ir.IntegerType.get_signless(32)
+    if size > _INLINE_RANGE:
+        return low.fenced(pointwise([], [size], integer, lambda: loop_number(0)))
+    items = [ir.IntegerAttr.get(integer, i) for i in range(size)]
+    held = tensor_of([size], integer)
+    return arith.ConstantOp(held, ir.DenseElementsAttr.get(items, type=held)).result
 
 
 def accumulator(element: Any) -> Any:

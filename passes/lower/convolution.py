@@ -47,7 +47,7 @@ def conv(low: Lowering, op: Any) -> Any:
     groups = ir.IntegerAttr(op.attributes["groups"]).value
     if groups == 1 and window.side_by_side():
         return _tiled(low, op, window)
-    x = pad_physical(low, op.input, window, 0.0)
+    x = pad_physical(low, op, window, 0.0)
     if groups > 1:
         return _grouped(low, op, x, window, groups)
     last = (0, *range(2, len(shape(op.input))), 1)

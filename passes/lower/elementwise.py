@@ -4,9 +4,14 @@ from typing import Any
 
 from smartmem.dialects._mlir import ir
 from smartmem.dialects.layout.ops import ElementwiseOp, element_type, shape
-from smartmem.passes.lower import scalars
 from smartmem.passes.lower.builder import Lowering, pointwise
+from smartmem.passes.lower.floats import FLOATS
 from smartmem.passes.lower.registry import lowers
+from smartmem.passes.lower.scalars import SCALARS, cast
+from smartmem.passes.lower.special import SPECIAL
+from smartmem.passes.lower.trigonometry import TRIGONOMETRY
+
+ON_SCALARS = {**SCALARS, **FLOATS, **TRIGONOMETRY, **SPECIAL}
 
 
 @lowers(ElementwiseOp)
@@ -20,7 +25,7 @@ def elementwise(low: Lowering, op: Any) -> Any:
 
     def body(*values: Any) -> Any:
         if fn == "cast":
-            return scalars.cast(values[0], element)
-        return scalars.SCALARS[fn](*values)
+            return cast(values[0], element)
+        return ON_SCALARS[fn](*values)
 
     return pointwise(operands, low.physical_shape(op.result), element, body)

@@ -7,9 +7,12 @@ FAMILIES = (
     "contraction",
     "convolution",
     "elementwise",
+    "indexing",
     "normalization",
     "pooling",
     "reduction",
+    "scan",
+    "sorting",
     "structure",
 )
 

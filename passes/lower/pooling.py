@@ -38,7 +38,7 @@ def pool(low: Lowering, op: Any) -> Any:
     element = element_type(op.result)
     wide = accumulator(element) if kind == "avg" else element
     combine, name = (scalars.add, "sum") if kind == "avg" else (scalars.maximum, "max")
-    x = pad_physical(low, op.input, window, neutral(name, element))
+    x = pad_physical(low, op, window, neutral(name, element))
     order = low.layout(op.result).order
     rank, spatial = len(order), len(window.kernel)
     loop = {axis: position for position, axis in enumerate(order)}

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from math import prod
 from typing import Any
 
-from smartmem.dialects._mlir import ir
+from smartmem.dialects._mlir import arith, ir
 from smartmem.dialects.layout.attributes import ints
 from smartmem.dialects.layout.ops import ElementwiseOp, ReduceOp, element_type, shape
 from smartmem.passes.lower import scalars
@@ -22,12 +22,14 @@ from smartmem.passes.lower.builder import (
 from smartmem.passes.lower.registry import lowers
 from smartmem.passes.lower.structure import moves_innermost
 
-_COMBINE = {
+COMBINE: dict[str, Callable[[Any, Any], Any]] = {
     "sum": scalars.add,
     "mean": scalars.add,
     "prod": scalars.mul,
     "max": scalars.maximum,
     "min": scalars.minimum,
+    "umax": lambda a, b: arith.MaxUIOp(a, b).result,
+    "umin": lambda a, b: arith.MinUIOp(a, b).result,
     "any": scalars.maximum,
     "all": scalars.minimum,
 }
@@ -39,6 +41,8 @@ def neutral(kind: str, element: Any) -> float:
         return 0
     if kind in ("prod", "all"):
         return 1
+    if kind in ("umax", "umin"):
+        return 0 if kind == "umax" else -1
     if not isinstance(element, ir.IntegerType):
         return float("-inf") if kind == "max" else float("inf")
     width = ir.IntegerType(element).width
@@ -56,22 +60,42 @@ def reduced(value: Any, axes: Sequence[int], kind: str) -> Any:
     init = filled(neutral(kind, wide), [own[a] for a in kept], wide)
 
     def body(item: Any, total: Any) -> Any:
-        return _COMBINE[kind](total, widened(item, wide))
+        return COMBINE[kind](total, widened(item, wide))
 
     return generic([Operand(value, dims(range(len(own))))], init, dims(kept), loops, body)
 
 
 def stepwise(low: Lowering, value: Any, axes: Sequence[int], kind: str) -> Any:
     """``reduced``; on Vulkan one run of neighbouring axes at a time, innermost first, because a
-    subgroup reduction over several loops is wrong there (docs/iree-miscompiles.md).
+    subgroup reduction over several loops is wrong there (docs/iree-miscompiles.md). Extremes
+    of integers go unsigned there (``goes_unsigned``).
     """
     if low.device != "vulkan":
         return reduced(value, axes, kind)
+    if goes_unsigned(low, kind, element_type(value)):
+        return sign_flipped(stepwise(low, sign_flipped(value), axes, f"u{kind}"))
     *outer, inner = _runs(shape(value), axes)
     value = reduced(value, inner, kind)
     for run in reversed(outer):
         value = reduced(low.fenced(value), run, kind)
     return value
+
+
+def goes_unsigned(low: Lowering, kind: str, element: Any) -> bool:
+    """Whether ``kind`` over ``element`` must be taken as ``umax`` or ``umin`` of ``sign_flipped``
+    values: IREE's subgroup reductions for Vulkan fill up with wrong neutral elements of the signed
+    kinds (docs/iree-miscompiles.md).
+    """
+    integer = isinstance(element, ir.IntegerType) and ir.IntegerType(element).width > 1
+    return low.device == "vulkan" and integer and kind in ("max", "min")
+
+
+def sign_flipped(value: Any) -> Any:
+    """Integers with the sign bit turned over: their unsigned order is the signed one of before."""
+    own, element = shape(value), element_type(value)
+    read = Operand(value, dims(range(len(own))))
+    sign, turn = -(2 ** (ir.IntegerType(element).width - 1)), scalars.SCALARS["bit_xor"]
+    return pointwise([read], own, element, lambda item: turn(item, constant(sign, element)))
 
 
 def reduces_innermost(sizes: Sequence[int], axes: Sequence[int]) -> bool:

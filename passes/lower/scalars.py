@@ -1,4 +1,4 @@
-"""The elementwise functions on scalars: one small function each, by the names of
+"""The elementwise functions on scalars that are a few operations each, by the names of
 ``dialects/layout/functions.py``.
 """
 
@@ -85,14 +85,16 @@ def _relu(a: Value) -> Value:
 
 def _sigmoid(a: Value) -> Value:
     one = _number(1, a)
-    return div(one, add(one, exp(_neg(a))))
+    return div(one, add(one, exp(neg(a))))
 
 
-def _neg(a: Value) -> Value:
+def neg(a: Value) -> Value:
+    """-a."""
     return arith.NegFOp(a).result if is_float(a) else sub(_number(0, a), a)
 
 
-def _abs(a: Value) -> Value:
+def absolute(a: Value) -> Value:
+    """|a|."""
     return math.AbsFOp(a).result if is_float(a) else math.AbsIOp(a).result
 
 
@@ -109,7 +111,7 @@ def _gelu_tanh(a: Value) -> Value:
 
 def _softplus(a: Value) -> Value:
     """max(a, 0) + log1p(exp(-|a|)), which never overflows."""
-    return add(_relu(a), _log1p(exp(_neg(_abs(a)))))
+    return add(_relu(a), log1p(exp(neg(absolute(a)))))
 
 
 def _sign(a: Value) -> Value:
@@ -149,17 +151,17 @@ def _floor_div(a: Value, b: Value) -> Value:
 
 def _pow(a: Value, b: Value) -> Value:
     """a ** b by the magnitude of a: IREE expands it to exp(b log a), NaN for a < 0 and 0 ** 0."""
-    size = math.PowFOp(_abs(a), b).result
+    size = math.PowFOp(absolute(a), b).result
     half = mul(b, _number(0.5, b))
     whole = compare("eq", math.FloorOp(b).result, b)
     odd = arith.AndIOp(whole, compare("ne", math.FloorOp(half).result, half)).result
-    signed = select(odd, _neg(size), size)
+    signed = select(odd, neg(size), size)
     below = select(whole, signed, _number(pymath.nan, a))
     power = select(compare("lt", a, _number(0, a)), below, size)
     return select(compare("eq", b, _number(0, b)), _number(1, a), power)
 
 
-def _log1p(a: Value) -> Value:
+def log1p(a: Value) -> Value:
     """log(1 + a); near 0 by 2 atanh(a / (2 + a)), because Vulkan has no log1p and its log may be
     2^-21 off near 1.
     """
@@ -168,7 +170,7 @@ def _log1p(a: Value) -> Value:
     series = _number(1 / 11, a)
     for power in (9, 7, 5, 3, 1):
         series = add(mul(series, square), _number(1 / power, a))
-    near = compare("lt", _abs(a), _number(0.4, a))
+    near = compare("lt", absolute(a), _number(0.4, a))
     far = math.LogOp(add(_number(1, a), a)).result
     return select(near, mul(mul(_number(2, a), ratio), series), far)
 
@@ -183,6 +185,20 @@ def _where(condition: Value, a: Value, b: Value) -> Value:
 
 def _clamp(a: Value, low: Value, high: Value) -> Value:
     return minimum(maximum(a, low), high)
+
+
+def _shift_left(a: Value, b: Value) -> Value:
+    """a * 2 ** b; 0 where no bit is left, or b is negative."""
+    width = constant(ir.IntegerType(a.type).width, a.type)
+    within = arith.CmpIOp(arith.CmpIPredicate.ult, b, width).result
+    return select(within, arith.ShLIOp(a, b).result, _number(0, a))
+
+
+def _shift_right(a: Value, b: Value) -> Value:
+    """a / 2 ** b, downwards; the sign alone is left from the width on, and where b is negative."""
+    last = constant(ir.IntegerType(a.type).width - 1, a.type)
+    within = arith.CmpIOp(arith.CmpIPredicate.ult, b, last).result
+    return arith.ShRSIOp(a, select(within, b, last)).result
 
 
 def _logical_not(a: Value) -> Value:
@@ -203,7 +219,9 @@ def cast(a: Value, element: Any) -> Value:
             return cast(cast(a, ir.F32Type.get()), element)
         return (arith.ExtFOp if wider else arith.TruncFOp)(element, a).result
     if source_float:
-        return arith.FPToSIOp(element, a).result
+        # By way of i32, so that what a narrower type cannot hold wraps as in PyTorch.
+        wide = arith.FPToSIOp(ir.IntegerType.get_signless(32), a).result
+        return cast(wide, element)
     width = ir.IntegerType(a.type).width
     if target_float and width == 1:
         # Not a conversion: to bf16 LLVM makes it a call to a library that IREE does not link.
@@ -216,12 +234,12 @@ def cast(a: Value, element: Any) -> Value:
 
 
 SCALARS: dict[str, Callable[..., Value]] = {
-    "abs": _abs,
-    "neg": _neg,
+    "abs": absolute,
+    "neg": neg,
     "exp": exp,
     "expm1": lambda a: math.ExpM1Op(a).result,
     "log": lambda a: math.LogOp(a).result,
-    "log1p": _log1p,
+    "log1p": log1p,
     "log2": _log2,
     "sqrt": lambda a: math.SqrtOp(a).result,
     "rsqrt": lambda a: math.RsqrtOp(a).result,
@@ -229,8 +247,6 @@ SCALARS: dict[str, Callable[..., Value]] = {
     "tanh": lambda a: math.TanhOp(a).result,
     "sigmoid": _sigmoid,
     "erf": lambda a: math.ErfOp(a).result,
-    "sin": lambda a: math.SinOp(a).result,
-    "cos": lambda a: math.CosOp(a).result,
     "ceil": lambda a: math.CeilOp(a).result,
     "floor": lambda a: math.FloorOp(a).result,
     "round": lambda a: math.RoundEvenOp(a).result,
@@ -252,10 +268,11 @@ SCALARS: dict[str, Callable[..., Value]] = {
     "minimum": minimum,
     "fmod": _fmod,
     "remainder": _remainder,
-    "atan2": lambda a, b: math.Atan2Op(a, b).result,
     "bit_and": lambda a, b: arith.AndIOp(a, b).result,
     "bit_or": lambda a, b: arith.OrIOp(a, b).result,
     "bit_xor": lambda a, b: arith.XOrIOp(a, b).result,
+    "shift_left": _shift_left,
+    "shift_right": _shift_right,
     "eq": lambda a, b: compare("eq", a, b),
     "ne": lambda a, b: compare("ne", a, b),
     "lt": lambda a, b: compare("lt", a, b),
@@ -266,4 +283,5 @@ SCALARS: dict[str, Callable[..., Value]] = {
     "isnan": lambda a: compare("ne", a, a),
     "where": _where,
     "clamp": _clamp,
+    "unsigned": lambda a: arith.ExtUIOp(ir.IntegerType.get_signless(32), a).result,
 }

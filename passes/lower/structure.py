@@ -1,4 +1,4 @@
-"""Ops that only move elements: weights, views, relayouts, pad, concatenate, gather.
+"""Ops that only move elements: weights, views, relayouts, pad, concatenate.
 
 A view is lowered by the cheapest form its index map allows: reshapes, slices and one transpose;
 else (a roll, a flip) a gather, element by element, which IREE fuses with elementwise consumers.
@@ -15,7 +15,6 @@ from smartmem.dialects.layout.build import tensor_of
 from smartmem.dialects.layout.maps import to_index_map
 from smartmem.dialects.layout.ops import (
     ConcatOp,
-    GatherOp,
     PadOp,
     RelayoutOp,
     ViewOp,
@@ -27,7 +26,6 @@ from smartmem.passes.lower import scalars
 from smartmem.passes.lower.builder import (
     Lowering,
     Operand,
-    constant,
     dim,
     dims,
     empty,
@@ -232,42 +230,3 @@ def concatenated(values: Sequence[Any], axis: int) -> Any:
     sizes[axis] = sum(shape(v)[axis] for v in values)
     result = tensor_of(sizes, element_type(values[0]))
     return tensor.ConcatOp(result, axis, list(values)).result
-
-
-@lowers(GatherOp)
-def gather(low: Lowering, op: Any) -> Any:
-    """One load per result element.
-
-    A position outside the table reads nothing: floats become NaN, integers 0.
-    """
-    axis: int = ir.IntegerAttr(op.attributes["dim"]).value
-    table, indices = op.table, op.indices
-    span = len(shape(indices))
-    order, table_order = low.layout(op.result).order, low.layout(table).order
-    loop = {a: p for p, a in enumerate(order)}
-    element = element_type(op.result)
-    size = shape(table)[axis]
-    held = low.value(table)
-    read = low.read(indices, [dim(loop[axis + i]) for i in range(span)])
-    absent = 0 if isinstance(element, ir.IntegerType) else float("nan")
-
-    def body(position: Any, _: Any) -> Any:
-        index = arith.IndexCastOp(ir.IndexType.get(), position).result
-        zero, last = index_constant(0), index_constant(size - 1)
-        inside = arith.AndIOp(
-            scalars.compare("ge", index, zero), scalars.compare("le", index, last)
-        ).result
-        safe = scalars.minimum(scalars.maximum(index, zero), last)
-        logical: list[Any] = []
-        for a in range(len(shape(table))):
-            if a == axis:
-                logical.append(safe)
-            else:
-                logical.append(linalg.IndexOp(loop[a if a < axis else a + span - 1]).result)
-        item = tensor.ExtractOp(held, [logical[a] for a in table_order]).result
-        return scalars.select(inside, item, constant(absent, element))
-
-    sizes = low.physical_shape(op.result)
-    return generic(
-        [read], empty(sizes, element), dims(range(len(sizes))), ["parallel"] * len(sizes), body
-    )

@@ -151,8 +151,24 @@ def attention(op: Any, given: Sequence[Layout]) -> Choice:
 
 @_rule(ops.GatherOp)
 def gather(op: Any, given: Sequence[Layout]) -> Choice:
-    """Any order in, row-major out."""
-    return Choice((None, None), row_major(op.result))
+    """Positions along one dim leave the order as it is; else any order in, row-major out."""
+    kept = given[0] if len(shape(op.indices)) == 1 else row_major(op.result)
+    return Choice((None, None), kept)
+
+
+def _row_major_throughout(op: Any, given: Sequence[Layout]) -> Choice:
+    """Row-major in and out: each element is looked up by a computed position in any case."""
+    return Choice(tuple(row_major(v) for v in op.operands), row_major(op.results[0]))
+
+
+for _op in (ops.GatherElementsOp, ops.ScatterOp, ops.ArgsortOp, ops.ArgReduceOp):
+    _rule(_op)(_row_major_throughout)
+
+
+@_rule(ops.ScanOp)
+def scan(op: Any, given: Sequence[Layout]) -> Choice:
+    """Tied: keeps its input's layout."""
+    return Choice((given[0],), given[0])
 
 
 @_rule(ops.SoftmaxOp)

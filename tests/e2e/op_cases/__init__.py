@@ -6,10 +6,16 @@ from e2e.op_cases import (
     convolution,
     elementwise,
     half,
+    indexing,
     normalization,
     pooling,
     reduction,
+    resample,
+    scan,
+    sorting,
+    special,
     structure,
+    types,
 )
 from e2e.op_cases.common import Family, FamilyModel, rand
 
@@ -20,13 +26,19 @@ FAMILIES: dict[str, Family] = {
     for part in (
         elementwise,
         structure,
+        indexing,
         reduction,
+        scan,
+        sorting,
         normalization,
         contraction,
         convolution,
         pooling,
+        resample,
         attention,
         half,
+        special,
+        types,
     )
     for name, family in part.FAMILIES.items()
 }

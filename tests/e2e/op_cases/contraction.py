@@ -2,7 +2,7 @@
 
 import torch
 import torch.nn.functional as F
-from e2e.op_cases.common import Family, rand
+from e2e.op_cases.common import Family, ints, rand
 
 FAMILIES: dict[str, Family] = {}
 
@@ -17,6 +17,8 @@ FAMILIES["contractions"] = Family(
         "e": rand(2, 5, 1),
         "w": rand(1, 144),
         "x": rand(2, 9, 24),
+        "i": ints(3, 5),
+        "j": ints(5, 7),
     },
     {
         "vector vector": lambda t: t.v @ t.v,
@@ -44,6 +46,23 @@ FAMILIES["contractions"] = Family(
         "addmm": lambda t: torch.addmm(t.n[:3], t.m, t.n),
         "addmm scaled": lambda t: torch.addmm(t.n[0], t.m, t.n, beta=0.5, alpha=-2),
         "baddbmm": lambda t: torch.baddbmm(t.n[:3], t.a, t.c, beta=2, alpha=0.3),
+        "addmm without bias": lambda t: torch.addmm(t.n[0] * torch.nan, t.m, t.n, beta=0),
+        "addmv": lambda t: torch.addmv(t.v[:3], t.m, t.v, beta=0.5, alpha=2),
+        "addbmm": lambda t: torch.addbmm(t.n[:3], t.a, t.c, beta=2, alpha=3),
+        "addr": lambda t: torch.addr(t.m, t.v[:3], t.v, beta=0.1, alpha=2),
+        "int": lambda t: t.i @ t.j,
+        "int vector": lambda t: t.i @ t.j[:, 0],
+        "int addmm": lambda t: torch.addmm(t.j[:3], t.i, t.j, beta=2, alpha=-3),
+        "int linear": lambda t: F.linear(t.i, t.i),
+        "vdot": lambda t: torch.vdot(t.v, t.n[:, 1]),
+        "inner": lambda t: torch.inner(t.a, t.m),
+        "multi_dot": lambda t: torch.linalg.multi_dot([t.v, t.n, t.n.T]),
+        "bilinear": lambda t: F.bilinear(t.m, t.m + 1, t.form, t.b1[:4]),
+        "bilinear, no bias": lambda t: F.bilinear(t.a, t.a + 1, t.form),
+        "cdist": lambda t: torch.cdist(t.a, t.m + 1),
+        "cdist of many": lambda t: torch.cdist(t.x.repeat(1, 4, 1), t.x + 1),
+        "cdist p": lambda t: [torch.cdist(t.m, t.m + 1, p=p) for p in (0.0, 1.0, 3.0, torch.inf)],
+        "pdist": lambda t: F.pdist(t.n),
         "linear": lambda t: F.linear(t.x, t.w1, t.b1),
         "linear no bias": lambda t: F.linear(t.x, t.w1),
         "linear rank 1": lambda t: F.linear(t.x[0, 0], t.w1, t.b1),
@@ -61,6 +80,9 @@ FAMILIES["contractions"] = Family(
         "einsum heads": lambda t: torch.einsum(
             "bqhd,bkhd->bhqk", t.x.view(2, 9, 4, 6), t.x.view(2, 9, 4, 6)
         ),
+        "einsum diagonal": lambda t: torch.einsum("ii->i", t.n[:, :5]),
+        "einsum of three": lambda t: torch.einsum("bn,anm,bm->ba", t.m, t.form, t.m),
+        "einsum ellipsis": lambda t: torch.einsum("...ij,...jk->...ik", t.d, t.c),
         "einsum trace": lambda t: torch.einsum("ij,ij->", t.m, t.m),
         "tensordot": lambda t: torch.tensordot(t.a, t.c, dims=([2], [1])),
         "kron": lambda t: torch.kron(t.v, t.v[:2]),
@@ -71,6 +93,7 @@ FAMILIES["contractions"] = Family(
         "w144": rand(40, 144),
         "w9": rand(5, 9),
         "w24": rand(24, 24, scale=0.2),
+        "form": rand(4, 5, 5),
     },
     vulkan=True,
 )

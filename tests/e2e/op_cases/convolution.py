@@ -31,6 +31,8 @@ def _conv_cases() -> dict[str, Case]:
         "patch": lambda t: F.conv2d(t.x3, t.w5_3_3, stride=3),
         "patch 2": lambda t: F.conv2d(t.x24, t.w40_24_2, t.b40, stride=2),
         "whole": lambda t: F.conv2d(t.x3[..., :7, :7], t.w5_3_7),
+        "one window": lambda t: F.conv2d(t.x3[..., :2, :2], t.w5_3_3, stride=2, padding=1),
+        "one window, rest": lambda t: F.conv2d(t.x3[..., :4, :3], t.w5_3_3, stride=3),
         "unbatched": lambda t: F.conv2d(t.x3[0], t.w5_3_3, padding=1),
         "relu between": lambda t: F.conv2d(
             F.conv2d(t.x24, t.w40_24_1, t.b40).relu(), t.w24_40_3, padding=1
@@ -104,6 +106,9 @@ FAMILIES["grouped convolutions"] = Family(
         "pointwise, depthwise, pointwise": lambda t: F.conv2d(
             F.conv2d(F.conv2d(t.x16, t.up).relu(), t.w96, padding=1, groups=96).relu(), t.down
         ),
+        "depthwise one window": lambda t: F.conv2d(
+            t.x40[..., :2, :4], t.w40, stride=(2, 4), padding=1, groups=40
+        ),
         "multiplier 2": lambda t: F.conv2d(t.x24, t.double24, t.b48, padding=1, groups=24),
         "multiplier 2 of 3": lambda t: F.conv2d(t.x3, t.double24[:6], padding=1, groups=3),
         "grouped 4": lambda t: F.conv2d(t.x24, t.quarter, padding=1, groups=4),
@@ -126,6 +131,59 @@ FAMILIES["grouped convolutions"] = Family(
         "double24": rand(48, 1, 3, 3),
         "quarter": rand(8, 6, 3, 3),
         "cube5": rand(5, 1, 3, 3, 3),
+    },
+    vulkan=True,
+)
+
+
+def _transposed(name: str, spatial: int = 2, **options: Any) -> Case:
+    def case(t: Any) -> Tensor:
+        x = {1: t.x[..., 0], 2: t.x, 3: t.volume}[spatial]
+        function = {1: F.conv_transpose1d, 2: F.conv_transpose2d, 3: F.conv_transpose3d}[spatial]
+        return function(x, getattr(t, name), **options)
+
+    return case
+
+
+FAMILIES["transposed convolutions"] = Family(
+    {"x": rand(2, 24, 5, 4), "volume": rand(1, 3, 2, 3, 4), "k": rand(24, 3, 3, 2)},
+    {
+        "plain": _transposed("k33"),
+        "padded": _transposed("k33", padding=(2, 1)),
+        "padded beyond": _transposed("k33", padding=(3, 2)),
+        "stride": _transposed("k33", stride=2),
+        "stride, output padding": _transposed("k33", stride=2, padding=1, output_padding=1),
+        "strides": _transposed("k33", stride=(3, 1), padding=(0, 2), output_padding=(2, 0)),
+        "stride beyond": _transposed("k22", stride=3, output_padding=2),
+        "pixels": _transposed("k22", stride=2),
+        "4x4": _transposed("k44", stride=2, padding=1),
+        "1x1": _transposed("k11", stride=2),
+        "dilated": _transposed("k33", dilation=(1, 2), padding=1),
+        "dilated, stride": _transposed(
+            "k33", stride=2, dilation=(2, 3), padding=(1, 2), output_padding=1
+        ),
+        "runtime kernel": _transposed("k", stride=(2, 1)),
+        "bias, relu": lambda t: F.conv_transpose2d(t.x, t.k44, t.b5, stride=2, padding=1).relu(),
+        "groups": _transposed("k33", stride=2, padding=1, groups=3),
+        "groups, pixels": _transposed("k22", stride=2, groups=4),
+        "depthwise": _transposed("one", stride=2, padding=1, groups=24),
+        "unbatched": lambda t: F.conv_transpose2d(t.x[0], t.k33, stride=2),
+        "of a conv": lambda t: F.conv_transpose2d(F.conv2d(t.x, t.pointwise), t.k22, stride=2),
+        "1d": _transposed("line", 1, stride=2, padding=1, output_padding=1),
+        "3d": _transposed("cube", 3, stride=2, padding=1, output_padding=(1, 0, 1)),
+        "3d pixels": _transposed("cube2", 3, stride=2),
+    },
+    {
+        "k33": rand(24, 5, 3, 3),
+        "k22": rand(24, 5, 2, 2),
+        "k44": rand(24, 5, 4, 4),
+        "k11": rand(24, 5, 1, 1),
+        "one": rand(24, 1, 3, 3),
+        "line": rand(24, 5, 3),
+        "cube": rand(3, 4, 3, 3, 3),
+        "cube2": rand(3, 4, 2, 2, 2),
+        "pointwise": rand(24, 24, 1, 1),
+        "b5": rand(5),
     },
     vulkan=True,
 )

@@ -12,6 +12,9 @@ FAMILIES["normalization"] = Family(
         "layer_norm": lambda t: F.layer_norm(t.t, (40,), t.g40, t.b40),
         "layer_norm plain": lambda t: F.layer_norm(t.t, (40,)),
         "native_layer_norm": lambda t: torch.native_layer_norm(t.t, (40,), t.g40, t.b40, 1e-5)[0],
+        "native_layer_norm, statistics": lambda t: torch.native_layer_norm(
+            t.x, (5, 3), None, None, 1e-5
+        ),
         "layer_norm no bias": lambda t: F.layer_norm(t.t, (40,), t.g40),
         "layer_norm no weight": lambda t: F.layer_norm(t.t, (40,), None, t.b40),
         "layer_norm eps": lambda t: F.layer_norm(t.t * 1e-3, (40,), t.g40, t.b40, eps=1e-2),
@@ -29,6 +32,9 @@ FAMILIES["normalization"] = Family(
         "group_norm per channel": lambda t: F.group_norm(t.x, 24, t.g24),
         "group_norm rank 2": lambda t: F.group_norm(t.c, 3, t.g24[:6], t.b24[:6]),
         "group_norm rank 3": lambda t: F.group_norm(t.t.mT, 5, t.g40, t.b40),
+        "native_group_norm": lambda t: torch.native_group_norm(
+            t.x, t.g24, t.b24, 2, 24, 15, 4, 1e-5
+        ),
         "instance_norm": lambda t: F.instance_norm(t.x),
         "instance_norm affine": lambda t: F.instance_norm(t.x, weight=t.g24, bias=t.b24),
         "rms_norm": lambda t: F.rms_norm(t.t, (40,), t.g40),
@@ -44,6 +50,9 @@ FAMILIES["normalization"] = Family(
         ),
         "batch_norm rank 3": lambda t: F.batch_norm(t.t.mT, t.m40, t.v40, t.g40, t.b40),
         "batch_norm rank 5": lambda t: F.batch_norm(t.x[..., None], t.m24, t.v24, t.g24, t.b24),
+        "batch_norm by inputs": lambda t: F.batch_norm(
+            t.x, t.w[0, :24], t.w[1, :24].abs() + 1, t.w[2, :24], t.b24
+        ),
         "conv, batch_norm, relu": lambda t: F.batch_norm(
             F.conv2d(t.x, t.kernel, padding=1), t.m24, t.v24, t.g24, t.b24
         ).relu(),

@@ -1,10 +1,29 @@
 """Views, moves, joins and indexing."""
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
-from e2e.op_cases.common import Family, bools, inf, ints, rand
+from e2e.op_cases.common import Case, Family, bools, inf, ints, rand
+from torch import Tensor
 
 FAMILIES: dict[str, Family] = {}
+
+
+def _bordered(name: str, amounts: tuple[int, ...], mode: str) -> Case:
+    def case(t: Any) -> Tensor:
+        return F.pad(t.x[0] if name == "x0" else getattr(t, name), amounts, mode=mode)
+
+    return case
+
+
+def _assigned(x: Tensor) -> Tensor:
+    changed = x.clone()
+    changed[:, 1:, ::2] = 0.5
+    changed[..., 0] += 1
+    changed[0] = x[1, :1]
+    return changed
+
 
 FAMILIES["views"] = Family(
     {
@@ -145,65 +164,95 @@ FAMILIES["moves"] = Family(
         "pad of a product": lambda t: F.pad(F.conv2d(t.w, t.pointwise), (1, 2, 0, 1)),
         "pad reflect": lambda t: F.pad(t.x, (1, 2, 2, 1), mode="reflect"),
         "pad replicate": lambda t: F.pad(t.x, (1, 2, 2, 1), mode="replicate"),
-        "im2col": lambda t: F.unfold(t.x, (2, 3), padding=1),
     },
     {"pointwise": rand(24, 24, 1, 1)},
     vulkan=True,
 )
 
-FAMILIES["indexing"] = Family(
+FAMILIES["borders"] = Family(
+    {"x": rand(2, 3, 4, 5), "d": rand(1, 2, 3, 4, 3), "w": rand(1, 24, 6, 5)},
     {
-        "x": rand(3, 4, 5, 6),
-        "v": rand(11),
-        "i": torch.tensor([2, 0, -1]),
-        "j": torch.tensor([[3], [-4]]),
-        "k": torch.tensor([1, -6, 5], dtype=torch.int32),
-        "tokens": ints(2, 7, low=0, high=13),
-        "n": torch.tensor(2),
-    },
-    {
-        "runtime": lambda t: t.x[t.i],
-        "runtime dim": lambda t: t.x[:, :, t.i],
-        "runtime last": lambda t: t.x[..., t.k],
-        "runtime two": lambda t: t.x[t.i, t.i],
-        "runtime two by broadcast": lambda t: t.x[:, t.j, t.i],
-        "runtime not adjacent": lambda t: t.x[t.i, :, t.i],
-        "runtime not adjacent, inner": lambda t: t.x[:, t.i, :, t.j],
-        "runtime and select": lambda t: t.x[1, :, t.i],
-        "runtime and slice": lambda t: t.x[1:, t.i, ::2],
-        "runtime and None": lambda t: t.x[None, t.i],
-        "runtime, constant": lambda t: t.x[t.i, [0, 1, 3]],
-        "all axes": lambda t: t.x[t.i, t.i, t.i, t.i],
-        "constant": lambda t: t.x[[2, 0, 0, -1]],
-        "constant dim": lambda t: t.x[:, [3, 1]],
-        "constant run": lambda t: t.x[:, :, [1, 2, 3]],
-        "constant stride": lambda t: t.x[..., [0, 2, 4]],
-        "constant two": lambda t: t.x[[0, 2], [1, -1]],
-        "constant not adjacent": lambda t: t.x[[0, 2], :, [1, -1]],
-        "constant mesh": lambda t: t.x[:, torch.tensor([[0], [3]]), torch.tensor([[1, 2, 4]])],
-        "constant mesh run": lambda t: t.x[:, torch.arange(4)[:, None], torch.arange(5)],
-        "constant one": lambda t: t.x[:, [2]],
-        "constant backwards": lambda t: t.v[[4, 3, 2]],
-        "constant repeated": lambda t: t.v[[4, 4, 4]],
-        "table by constants": lambda t: (
-            t.bias[t.positions].permute(2, 0, 1) + t.v[:6].view(6, 1, 1)
+        f"{mode} {label}": _bordered(name, amounts, mode)
+        for mode in ("reflect", "replicate", "circular")
+        for label, name, amounts in (
+            ("1d", "x0", (1, 2)),
+            ("2d", "x", (1, 2, 2, 1)),
+            ("2d unbatched", "x0", (0, 2, 1, 1)),
+            ("3d", "d", (1, 2, 2, 0, 1, 1)),
+            ("negative", "x", (-1, 2, 1, -2)),
+        )
+    }
+    | {
+        "reflect, then convolve": lambda t: F.conv2d(
+            F.pad(F.conv2d(t.w, t.pointwise), (1, 1, 1, 1), mode="reflect"), t.kernel
         ),
-        "table by inputs": lambda t: t.bias[t.tokens],
-        "index_select": lambda t: t.x.index_select(-2, t.i.abs()),
-        "index_select constant": lambda t: t.x.index_select(1, torch.tensor([3, 0])),
-        "embedding": lambda t: F.embedding(t.tokens, t.table),
-        "embedding of int32": lambda t: F.embedding(t.tokens.int(), t.table),
-        "embedding padding": lambda t: F.embedding(t.tokens, t.table, padding_idx=0),
-        "embedding rank 0": lambda t: F.embedding(t.n, t.table),
-        "embedding of an input": lambda t: F.embedding(t.tokens, t.x.reshape(-1, 6)),
-        "take by mask": lambda t: torch.where(t.tokens > 3, t.bias[t.tokens][..., 0], -1.0),
-        "index int": lambda t: t.tokens[:, t.i],
-        "index bool": lambda t: (t.x > 0)[t.i],
+        "replicate far": lambda t: F.pad(t.x, (7, 0, 0, 9), mode="replicate"),
+        "circular whole": lambda t: F.pad(t.x, (5, 5, 4, 4), mode="circular"),
+    },
+    {"pointwise": rand(24, 24, 1, 1), "kernel": rand(5, 24, 3, 3)},
+    vulkan=True,
+)
+
+FAMILIES["windows and parts"] = Family(
+    {
+        "x": rand(2, 3, 4, 5),
+        "y": rand(2, 12, 6, 4),
+        "v": rand(7),
+        "m": rand(4, 6),
+        "s": rand(),
+        "i": ints(3, 4),
     },
     {
-        "table": rand(13, 24),
-        "bias": rand(13, 6),
-        "positions": ints(4, 5, low=0, high=13),
+        "unfold": lambda t: t.x.unfold(3, 3, 1),
+        "unfold side by side": lambda t: t.x.unfold(-2, 2, 2),
+        "unfold apart": lambda t: t.v.unfold(0, 2, 3),
+        "unfold twice": lambda t: t.y.unfold(2, 3, 2).unfold(3, 2, 1),
+        "unfold rank 0": lambda t: t.s.unfold(0, 1, 1),
+        "im2col": lambda t: F.unfold(t.x, (2, 3), padding=1),
+        "im2col dilated": lambda t: F.unfold(
+            t.y, (2, 3), dilation=(2, 1), padding=(1, 0), stride=(2, 1)
+        ),
+        "im2col side by side": lambda t: F.unfold(t.y, 2, stride=2),
+        "im2col unbatched": lambda t: F.unfold(t.y[0], 3),
+        "col2im": lambda t: F.fold(t.y.flatten(2)[..., :15], (6, 4), 2),
+        "col2im side by side": lambda t: F.fold(t.y.flatten(2)[..., :6], (6, 4), 2, stride=2),
+        "col2im unbatched": lambda t: F.fold(t.y.flatten(2)[0, :, :15], (6, 4), 2),
+        "col2im all": lambda t: F.fold(
+            t.y.flatten(2)[..., :12], (6, 4), (3, 2), dilation=(1, 2), padding=1, stride=(2, 1)
+        ),
+        "there and back": lambda t: F.fold(F.unfold(t.y, 3, padding=1), (6, 4), 3, padding=1),
+        "diagonal": lambda t: t.m.diagonal(),
+        "diagonal above": lambda t: t.x.diagonal(1, 2, 3),
+        "diagonal below": lambda t: t.x.diagonal(-2, -1, 1),
+        "trace": lambda t: t.m.trace(),
+        "diag": lambda t: torch.diag(t.m, -1),
+        "diag of a vector": lambda t: torch.diag(t.v, 2),
+        "diag_embed": lambda t: torch.diag_embed(t.x, 1, 0, 2),
+        "tril": lambda t: t.x.tril(-1),
+        "triu int": lambda t: t.i.triu(1),
+        "block_diag": lambda t: torch.block_diag(t.m, t.v),
+        "as_strided": lambda t: torch.as_strided(t.x, (3, 2), (20, 5), 3),
+        "as_strided, overlapping": lambda t: torch.as_strided(t.v, (3, 3), (2, 1)),
+        "as_strided, repeated": lambda t: torch.as_strided(t.v, (3, 7), (0, 1)),
+        "as_strided of a transpose": lambda t: torch.as_strided(t.m.T, (4,), (7,)),
+        "as_strided_copy": lambda t: torch.as_strided_copy(t.x, (5, 4), (1, 5)),
+        "as_strided_scatter": lambda t: torch.as_strided_scatter(t.m, t.v[:3], (3,), (7,), 2),
+        "view_copy": lambda t: torch.view_copy(t.x, (6, 20)),
+        "permute_copy": lambda t: torch.permute_copy(t.x, (3, 0, 2, 1)),
+        "narrow_copy": lambda t: torch.narrow_copy(t.x, 2, 1, 2),
+        "split_copy": lambda t: torch.split_copy(t.v, 3),
+        "unbind_copy": lambda t: torch.unbind_copy(t.m),
+        "native_channel_shuffle": lambda t: torch.native_channel_shuffle(t.y, 3),
+        "slice_scatter": lambda t: torch.slice_scatter(t.x, t.y[:, :3, :4, :1], 3, 2, 3),
+        "slice_scatter steps": lambda t: torch.slice_scatter(t.x, t.x[..., :2] * 2, -1, 0, 4, 2),
+        "slice_scatter int": lambda t: torch.slice_scatter(t.i, t.i[:1] + 1, 0, 1, 2),
+        "select_scatter": lambda t: torch.select_scatter(t.x, t.x[:, 0] * 3, 1, 2),
+        "diagonal_scatter": lambda t: torch.diagonal_scatter(t.m, t.v[:4], 1),
+        "diagonal_scatter below": lambda t: torch.diagonal_scatter(
+            t.x, t.x.diagonal(-1, 1, 2) * 2, -1, 1, 2
+        ),
+        "assigned": lambda t: _assigned(t.x),
+        "filled diagonal": lambda t: t.m.clone().fill_diagonal_(3.0),
     },
     vulkan=True,
 )

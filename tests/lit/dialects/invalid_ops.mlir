@@ -247,3 +247,83 @@ func.func @mask_of_integers(%x: tensor<4x6xf32>, %s: tensor<4x4xi32>) {
   %0 = "layout.attention"(%x, %x, %x, %s) {causal = false, operandSegmentSizes = array<i32: 1, 1, 1, 1>, scale = 1.0 : f64} : (tensor<4x6xf32>, tensor<4x6xf32>, tensor<4x6xf32>, tensor<4x4xi32>) -> tensor<4x6xf32>
   return
 }
+
+// -----
+
+// CHECK: error: {{.*}}layout.gather_elements: indices are f32, expected integers
+func.func @gather_elements_by_floats(%x: tensor<4x6xf32>) {
+  %0 = "layout.gather_elements"(%x, %x) {dim = 0} : (tensor<4x6xf32>, tensor<4x6xf32>) -> tensor<4x6xf32>
+  return
+}
+
+// -----
+
+// CHECK: error: {{.*}}layout.gather_elements: indices (5, 2) do not fit table (4, 6) outside dim 1
+func.func @gather_elements_outside(%x: tensor<4x6xf32>, %at: tensor<5x2xi32>) {
+  %0 = "layout.gather_elements"(%x, %at) {dim = 1} : (tensor<4x6xf32>, tensor<5x2xi32>) -> tensor<5x2xf32>
+  return
+}
+
+// -----
+
+// CHECK: error: {{.*}}layout.scatter: kind 'mean' is not one of set, sum
+func.func @scatter_of_unknown_kind(%x: tensor<4x6xf32>, %at: tensor<3xi32>, %new: tensor<3x6xf32>) {
+  %0 = "layout.scatter"(%x, %at, %new) {dim = 0, kind = "mean"} : (tensor<4x6xf32>, tensor<3xi32>, tensor<3x6xf32>) -> tensor<4x6xf32>
+  return
+}
+
+// -----
+
+// CHECK: error: {{.*}}layout.scatter: indices are i8, expected i32
+func.func @scatter_by_bytes(%x: tensor<4x6xf32>, %at: tensor<3xi8>, %new: tensor<3x6xf32>) {
+  %0 = "layout.scatter"(%x, %at, %new) {dim = 0, kind = "set"} : (tensor<4x6xf32>, tensor<3xi8>, tensor<3x6xf32>) -> tensor<4x6xf32>
+  return
+}
+
+// -----
+
+// CHECK: error: {{.*}}layout.scatter: updates (3, 5) differ from input (4, 6) outside dim 0
+func.func @scatter_of_other_rows(%x: tensor<4x6xf32>, %at: tensor<3xi32>, %new: tensor<3x5xf32>) {
+  %0 = "layout.scatter"(%x, %at, %new) {dim = 0, kind = "set"} : (tensor<4x6xf32>, tensor<3xi32>, tensor<3x5xf32>) -> tensor<4x6xf32>
+  return
+}
+
+// -----
+
+// CHECK: error: {{.*}}layout.scatter: indices (2,) do not fit updates (3, 6) along dim 0
+func.func @scatter_by_too_few(%x: tensor<4x6xf32>, %at: tensor<2xi32>, %new: tensor<3x6xf32>) {
+  %0 = "layout.scatter"(%x, %at, %new) {dim = 0, kind = "set"} : (tensor<4x6xf32>, tensor<2xi32>, tensor<3x6xf32>) -> tensor<4x6xf32>
+  return
+}
+
+// -----
+
+// CHECK: error: {{.*}}layout.argsort: dim 2 is outside rank 2
+func.func @argsort_outside(%x: tensor<4x6xf32>) {
+  %0 = "layout.argsort"(%x) {descending = false, dim = 2} : (tensor<4x6xf32>) -> tensor<4x6xi32>
+  return
+}
+
+// -----
+
+// CHECK: error: {{.*}}layout.argsort: result has element type f32, expected i32
+func.func @argsort_to_floats(%x: tensor<4x6xf32>) {
+  %0 = "layout.argsort"(%x) {descending = false, dim = 1} : (tensor<4x6xf32>) -> tensor<4x6xf32>
+  return
+}
+
+// -----
+
+// CHECK: error: {{.*}}layout.arg_reduce: kind 'sum' is not one of max, min
+func.func @arg_reduce_of_unknown_kind(%x: tensor<4x6xf32>) {
+  %0 = "layout.arg_reduce"(%x) {dim = 0, kind = "sum"} : (tensor<4x6xf32>) -> tensor<6xi32>
+  return
+}
+
+// -----
+
+// CHECK: error: {{.*}}layout.scan: kind 'mean' is not one of sum, prod
+func.func @scan_of_unknown_kind(%x: tensor<4x6xf32>) {
+  %0 = "layout.scan"(%x) {dim = 0, kind = "mean"} : (tensor<4x6xf32>) -> tensor<4x6xf32>
+  return
+}

@@ -80,3 +80,20 @@ func.func @attention(%q: tensor<2x4x6xf32>, %k: tensor<2x5x6xf32>, %v: tensor<2x
   %1 = "layout.attention"(%q, %k, %v, %keep) {causal = false, operandSegmentSizes = array<i32: 1, 1, 1, 1>, scale = 0.5 : f64} : (tensor<2x4x6xf32>, tensor<2x5x6xf32>, tensor<2x5x3xf32>, tensor<4x5xi1>) -> tensor<2x4x3xf32>
   return %1 : tensor<2x4x3xf32>
 }
+
+// CHECK-LABEL: func.func @positions
+func.func @positions(%x: tensor<4x6xf32>, %at: tensor<4x2xi32>, %rows: tensor<3xi32>, %new: tensor<3x6xf32>) -> tensor<4xi32> {
+  // CHECK-NEXT: "layout.gather_elements"(%arg0, %arg1) {dim = 1 : i64} : (tensor<4x6xf32>, tensor<4x2xi32>) -> tensor<4x2xf32>
+  %0 = "layout.gather_elements"(%x, %at) {dim = 1} : (tensor<4x6xf32>, tensor<4x2xi32>) -> tensor<4x2xf32>
+  // CHECK-NEXT: "layout.scatter"(%arg0, %arg1, %{{.*}}) {dim = 1 : i64, kind = "sum"} : (tensor<4x6xf32>, tensor<4x2xi32>, tensor<4x2xf32>) -> tensor<4x6xf32>
+  %1 = "layout.scatter"(%x, %at, %0) {dim = 1, kind = "sum"} : (tensor<4x6xf32>, tensor<4x2xi32>, tensor<4x2xf32>) -> tensor<4x6xf32>
+  // CHECK-NEXT: "layout.scatter"(%{{.*}}, %arg2, %arg3) {dim = 0 : i64, kind = "set"} : (tensor<4x6xf32>, tensor<3xi32>, tensor<3x6xf32>) -> tensor<4x6xf32>
+  %2 = "layout.scatter"(%1, %rows, %new) {dim = 0, kind = "set"} : (tensor<4x6xf32>, tensor<3xi32>, tensor<3x6xf32>) -> tensor<4x6xf32>
+  // CHECK-NEXT: "layout.scan"(%{{.*}}) {dim = 0 : i64, kind = "logaddexp"} : (tensor<4x6xf32>) -> tensor<4x6xf32>
+  %3 = "layout.scan"(%2) {dim = 0, kind = "logaddexp"} : (tensor<4x6xf32>) -> tensor<4x6xf32>
+  // CHECK-NEXT: "layout.argsort"(%{{.*}}) {descending = true, dim = 1 : i64} : (tensor<4x6xf32>) -> tensor<4x6xi32>
+  %4 = "layout.argsort"(%3) {descending = true, dim = 1} : (tensor<4x6xf32>) -> tensor<4x6xi32>
+  // CHECK-NEXT: "layout.arg_reduce"(%{{.*}}) {dim = 1 : i64, kind = "min"} : (tensor<4x6xi32>) -> tensor<4xi32>
+  %5 = "layout.arg_reduce"(%4) {dim = 1, kind = "min"} : (tensor<4x6xi32>) -> tensor<4xi32>
+  return %5 : tensor<4xi32>
+}

@@ -109,21 +109,3 @@ func.func @concat(%x: tensor<4x2xf32>, %y: tensor<4x3xf32>) -> tensor<4x7xf32> {
   %1 = "layout.concat"(%0, %x) {dim = 1} : (tensor<4x5xf32>, tensor<4x2xf32>) -> tensor<4x7xf32>
   return %1 : tensor<4x7xf32>
 }
-
-// -----
-
-// A look-up clamps its position and answers NaN outside the table.
-
-// CHECK-DAG: #[[ROW:.*]] = affine_map<(d0, d1) -> (d0)>
-// CHECK-LABEL: func.func @gather
-// CHECK-DAG: %[[NAN:.*]] = arith.constant 0x7FC00000 : f32
-// CHECK-DAG: %[[LAST:.*]] = arith.constant 9 : index
-// CHECK: linalg.generic {indexing_maps = [#[[ROW]], #{{.*}}], iterator_types = ["parallel", "parallel"]} ins(%arg1 : tensor<4xi32>)
-// CHECK: %[[SAFE:.*]] = arith.minsi %{{.*}}, %[[LAST]] : index
-// CHECK: %[[COLUMN:.*]] = linalg.index 1 : index
-// CHECK: %[[ITEM:.*]] = tensor.extract %arg0[%[[SAFE]], %[[COLUMN]]] : tensor<10x6xf32>
-// CHECK: arith.select %{{.*}}, %[[ITEM]], %[[NAN]] : f32
-func.func @gather(%table: tensor<10x6xf32>, %ids: tensor<4xi32>) -> tensor<4x6xf32> {
-  %0 = "layout.gather"(%table, %ids) {dim = 0} : (tensor<10x6xf32>, tensor<4xi32>) -> tensor<4x6xf32>
-  return %0 : tensor<4x6xf32>
-}

@@ -63,3 +63,16 @@ func.func @row_major_pool(%x: tensor<1x3x8x8xf32>) -> tensor<1x3x4x4xf32> {
   %1 = "layout.pool"(%0) {count_include_pad = true, dilations = array<i64: 1, 1>, kernel = array<i64: 3, 3>, kind = "max", pad_high = array<i64: 1, 1>, pad_low = array<i64: 1, 1>, strides = array<i64: 2, 2>} : (tensor<1x3x8x8xf32>) -> tensor<1x3x4x4xf32>
   return %1 : tensor<1x3x4x4xf32>
 }
+
+// Where a dim has one window only, what that does not reach is not padded, or cut off.
+
+// CHECK-LABEL: func.func @one_window
+// CHECK: tensor.pad %{{.*}} low[0, 0, 1, 1] high[0, 0, 0, 0]
+// CHECK: tensor.extract_slice %{{.*}}[0, 0, 0, 0] [1, 3, 3, 3]
+// CPU-LABEL: func.func @one_window
+// CPU: tensor.pad %{{.*}} low[0, 0, 1, 1] high[0, 0, 0, 0]
+// CPU: tensor.extract_slice %{{.*}}[0, 0, 0, 0] [1, 3, 3, 3]
+func.func @one_window(%x: tensor<1x3x2x4xf32>, %w: tensor<4x3x3x3xf32>) -> tensor<1x4x1x1xf32> {
+  %0 = "layout.conv"(%x, %w) {dilations = array<i64: 1, 1>, groups = 1, pad_high = array<i64: 1, 0>, pad_low = array<i64: 1, 1>, strides = array<i64: 2, 4>} : (tensor<1x3x2x4xf32>, tensor<4x3x3x3xf32>) -> tensor<1x4x1x1xf32>
+  return %0 : tensor<1x4x1x1xf32>
+}
