@@ -1,4 +1,4 @@
-"""The yardstick: the same torch model compiled by stock IREE, up to the stream phase.
+"""The yardstick: the same torch model compiled by stock IREE, to the stream phase or to a module.
 
 Torch export, the decompositions IREE's torch front end wants, ``FxImporter``, ``iree-compile
 --iree-input-type=torch``. smartmem itself never uses that importer: this exists so that
@@ -8,14 +8,17 @@ attention is decomposed into matmul, softmax, matmul, since stock IREE cannot co
 ``scaled_dot_product_attention`` for Vulkan.
 
 Weights are constants in the module, so that stock IREE may fold layout work into them at compile
-time. Their data is elided from the returned text.
+time. Their data is elided from all text that is returned.
 """
 
 import math
 import subprocess
 import sys
 import tempfile
+import time
+import warnings
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +35,7 @@ def stock_stream_ir(
     model: "torch.nn.Module | torch.export.ExportedProgram",
     example_inputs: Sequence[Any],
     target_flags: Sequence[str],
+    example_kwargs: Mapping[str, Any] | None = None,
 ) -> str:
     """The stream-phase IR stock IREE makes of ``model``: with locations, without weight data.
 
@@ -39,31 +43,83 @@ def stock_stream_ir(
     ``UnsupportedError`` naming the torch ops IREE's front end lacks, or ``CompileError`` with the
     compiler's message.
     """
-    module = _import(_exported(model, tuple(example_inputs)))
     with tempfile.TemporaryDirectory(prefix="smartmem-stock-") as folder:
         source = Path(folder) / "model.mlirbc"
-        with source.open("wb") as file:
-            module.operation.write_bytecode(file)
+        write_stock_source(model, example_inputs, source, example_kwargs)
         output = Path(folder) / "stream.mlir"
-        command = [
-            str(Path(sys.executable).with_name("iree-compile")),
-            str(source),
-            "--iree-input-type=torch",
-            *target_flags,
-            "--compile-to=stream",
-            "--mlir-print-debuginfo",
-            *_ELIDE,
-            "-o",
-            str(output),
-        ]
-        result = subprocess.run(command, capture_output=True, text=True, check=False)
-        if result.returncode:
-            raise _failure(module, result.stderr)
+        flags = ["--compile-to=stream", "--mlir-print-debuginfo", *_ELIDE]
+        _compile(source, output, [*target_flags, *flags])
         return output.read_text()
 
 
+@dataclass(frozen=True)
+class StockModule:
+    """A module that stock IREE compiled: its stream-phase IR, and the seconds it took."""
+
+    stream_ir: str
+    seconds: float
+
+
+def write_stock_source(
+    model: "torch.nn.Module | torch.export.ExportedProgram",
+    example_inputs: Sequence[Any],
+    path: Path,
+    example_kwargs: Mapping[str, Any] | None = None,
+) -> None:
+    """What stock IREE's torch importer makes of ``model``, weights included, for ``compile_stock``.
+
+    Raises ``UnsupportedError`` or ``CompileError``, as ``stock_stream_ir`` does.
+    """
+    module = _import(_exported(model, tuple(example_inputs), dict(example_kwargs or {})))
+    with path.open("wb") as file:
+        module.operation.write_bytecode(file)
+
+
+def compile_stock(
+    source: Path, vmfb: Path, flags: Sequence[str], limit_s: float | None = None
+) -> StockModule:
+    """Compile what ``write_stock_source`` wrote; the phases are dumped beside ``vmfb``.
+
+    Raises ``UnsupportedError`` or ``CompileError``, also where it takes more than ``limit_s``.
+    """
+    with tempfile.TemporaryDirectory(prefix="smartmem-stock-") as folder:
+        started = time.perf_counter()
+        # The elision is of what is printed: the module keeps its weights.
+        _compile(source, vmfb, [*flags, f"--dump-compilation-phases-to={folder}", *_ELIDE], limit_s)
+        seconds = time.perf_counter() - started
+        (stream,) = Path(folder).glob("*.stream.mlir")
+        return StockModule(stream.read_text(), seconds)
+
+
+def _compile(
+    source: Path, output: Path, flags: Sequence[str], limit_s: float | None = None
+) -> None:
+    """Run iree-compile on a module of the torch dialect."""
+    command = [
+        str(Path(sys.executable).with_name("iree-compile")),
+        str(source),
+        "--iree-input-type=torch",
+        *flags,
+        "-o",
+        str(output),
+    ]
+    try:
+        result = subprocess.run(
+            command, capture_output=True, text=True, check=False, timeout=limit_s
+        )
+    except subprocess.TimeoutExpired as error:
+        raise CompileError(
+            f"stock IREE did not compile this model within {limit_s:.0f} s"
+        ) from error
+    # A pass pipeline that iree-compile does not understand is an error it goes on after.
+    if result.returncode or "error:" in result.stderr:
+        raise _failure(source, result.stderr)
+
+
 def _exported(
-    model: "torch.nn.Module | torch.export.ExportedProgram", example_inputs: tuple[Any, ...]
+    model: "torch.nn.Module | torch.export.ExportedProgram",
+    example_inputs: tuple[Any, ...],
+    example_kwargs: dict[str, Any],
 ) -> "torch.export.ExportedProgram":
     """The exported program with the decompositions IREE's torch front end needs."""
     import torch
@@ -71,9 +127,12 @@ def _exported(
     program = model
     if isinstance(model, torch.nn.Module):
         with torch.no_grad():
-            program = torch.export.export(model.eval(), example_inputs)
+            program = torch.export.export(model.eval(), example_inputs, example_kwargs)
     assert isinstance(program, torch.export.ExportedProgram)
-    return program.run_decompositions(dict(_decompositions()))
+    with warnings.catch_warnings():
+        # PyTorch copies its own pytree specs through a class it has deprecated.
+        warnings.filterwarnings("ignore", message=".*LeafSpec.*", category=FutureWarning)
+        return program.run_decompositions(dict(_decompositions()))
 
 
 def _decompositions() -> Mapping[Any, Callable[..., Any]]:
@@ -168,20 +227,22 @@ def _import(program: "torch.export.ExportedProgram") -> Any:
     return importer.module
 
 
-def _failure(module: Any, message: str) -> Exception:
+def _failure(source: Path, message: str) -> Exception:
     """The error for a failed compile: torch ops IREE does not know, or what it said."""
-    rows = _foreign_ops(module)
     what = "stock IREE cannot compile this model"
-    if rows and "torch.operator" in message:
+    rows = _foreign_ops(source) if "torch.operator" in message else []
+    if rows:
         return UnsupportedError(f"{what}: its torch front end lacks these ops", rows)
     errors = [line for line in message.splitlines() if "error:" in line][:_ERROR_LINES]
     return CompileError(f"{what}: " + "\n".join(errors or message.splitlines()[-_ERROR_LINES:]))
 
 
-def _foreign_ops(module: Any) -> list[UnsupportedOp]:
+def _foreign_ops(source: Path) -> list[UnsupportedOp]:
     """Torch ops that the importer could only wrap as an opaque ``torch.operator``, each once."""
     from smartmem.passes.iree import phase_ir
+    from smartmem.passes.iree.phase_ir import ir
 
+    module = ir.Module.parse(source.read_bytes(), context=ir.Context())
     rows: dict[str, UnsupportedOp] = {}
     for op in phase_ir.named(module.operation, "torch.operator"):
         name = str(op.attributes["name"].value).removeprefix("torch.")

@@ -178,7 +178,9 @@ def _check_static(path: Path, program: dict[str, Any]) -> None:
     if rows:
         raise UnsupportedError(f"{path}: {not_supported(len(rows))}", rows)
     if any(key == "expr_str" for key, _ in _walk(program)):
-        raise UnsupportedError(f"{path}: computes with symbolic sizes", hint="Export with fixed shapes.")
+        raise UnsupportedError(
+            f"{path}: computes with symbolic sizes", hint="Export with fixed shapes."
+        )
 
 
 def _starts_symbols(node: dict[str, Any], tensors: dict[str, Any]) -> bool:

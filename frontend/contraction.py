@@ -71,10 +71,24 @@ def _scaled(value: Value, factor: float) -> Value:
     return build.elementwise("mul", value, build.splat(factor, build.element_type(value)))
 
 
+def _added(product: Value, bias: Value, beta: float, alpha: float) -> Value:
+    """beta * bias + alpha * product; with a beta of 0 the bias is not looked at, NaN or not."""
+    scaled = _scaled(product, alpha)
+    if beta == 0:
+        return scaled
+    return build.elementwise("add", scaled, _scaled(bias, beta))
+
+
 @imports("addmm.default")
 def addmm(ctx: Any, self: Value, mat1: Value, mat2: Value, beta: float, alpha: float) -> Value:
     """beta * self + alpha * mat1 . mat2."""
-    return build.elementwise("add", _scaled(_matmul(mat1, mat2), alpha), _scaled(self, beta))
+    return _added(_matmul(mat1, mat2), self, beta, alpha)
+
+
+@imports("addmv.default")
+def addmv(ctx: Any, self: Value, mat: Value, vec: Value, beta: float, alpha: float) -> Value:
+    """beta * self + alpha * mat . vec."""
+    return _added(_matmul(mat, vec), self, beta, alpha)
 
 
 @imports("baddbmm.default")
@@ -82,4 +96,12 @@ def baddbmm(
     ctx: Any, self: Value, batch1: Value, batch2: Value, beta: float, alpha: float
 ) -> Value:
     """beta * self + alpha * batch1 . batch2."""
-    return build.elementwise("add", _scaled(_matmul(batch1, batch2), alpha), _scaled(self, beta))
+    return _added(_matmul(batch1, batch2), self, beta, alpha)
+
+
+@imports("addbmm.default")
+def addbmm(ctx: Any, self: Value, batch1: Value, batch2: Value, beta: float, alpha: float) -> Value:
+    """beta * self + alpha * batch1 . batch2, summed over the batch."""
+    b, row, column, k = 0, 1, 2, 3
+    product = build.contract(batch1, batch2, [[b, row, k], [b, k, column], [row, column]])
+    return _added(product, self, beta, alpha)

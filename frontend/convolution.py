@@ -27,9 +27,9 @@ def convolution(
     output_padding: list[int],
     groups: int,
 ) -> Value:
-    """Convolution, then the bias broadcast over the channels."""
-    if transposed:
-        raise Refusal("transposed convolution is not supported", "upsample, then convolve")
+    """Convolution, then the bias broadcast over the channels; a transposed one has become an
+    ordinary one (``decompositions/convolution.py``).
+    """
     spatial = len(build.shape(weight)) - 2
     if not 1 <= spatial <= 3:
         raise Refusal(f"convolution over {spatial} spatial dims is not supported")

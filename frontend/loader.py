@@ -81,7 +81,7 @@ def _attribute(spec: str, module: str, name: str) -> Callable[[], Any]:
     value = getattr(found, name)
     if not callable(value):
         raise UserError(
-            f"'{spec}' is a {type(value).__name__}, not a function returning (model, inputs)"
+            f"'{spec}' is of type {type(value).__name__}, not a function returning (model, inputs)"
         )
     return value
 

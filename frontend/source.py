@@ -5,13 +5,16 @@ location.
 import re
 import sys
 from dataclasses import dataclass
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any
 
+from smartmem import spelling
 from smartmem.dialects._mlir import ir
 
 _FRAME = re.compile(r'File "(?P<file>[^"]+)", line (?P<line>\d+)')
-_LIBRARY = ("/torch/", "/smartmem/")
+# Ours, in whatever folder we are installed: a user's folder may have our name, too.
+_FRONTEND = f"{Path(__file__).parent}/"
+_PACKAGE = f"{Path(spelling.__file__).parent}/"
 
 
 @dataclass(frozen=True)
@@ -33,13 +36,21 @@ def source_of(node: Any) -> Source:
     """The innermost frame outside PyTorch that made ``node``, and its module."""
     frames = list(_FRAME.finditer(node.meta.get("stack_trace") or ""))
     frames = [f for f in frames if not f["file"].startswith("<")]
-    own = [f for f in frames if not any(part in f["file"] for part in _LIBRARY)]
+    own = [f for f in frames if not _is_library(f["file"])]
     frame = (own or frames or [None])[-1]
     stack = node.meta.get("nn_module_stack") or {}
     module = next((path for path, _ in reversed(list(stack.values())) if path), "")
     if frame is None:
         return Source(module, "", 0)
     return Source(module, relative(frame["file"]), int(frame["line"]))
+
+
+def _is_library(file: str) -> bool:
+    """Whether this is PyTorch's code or ours, the models of the suite excepted."""
+    if "/torch/" in file or file.startswith(_FRONTEND):
+        return True
+    inside = file.removeprefix(_PACKAGE)
+    return inside != file and not inside.startswith("benchmarks/")
 
 
 def relative(file: str) -> str:

@@ -39,6 +39,17 @@ def block_ops(function: Any) -> list[Any]:
     return [op.opview for op in function.regions[0].blocks[0].operations]
 
 
+def place(location: Any) -> str:
+    """A location of the frontend as `file:line (module)`, as far as it is known."""
+    module = ""
+    if isinstance(location, ir.NameLoc):
+        module, location = location.name_str, location.child_loc
+    if not isinstance(location, ir.FileLineColLoc):
+        return module or "unknown line"
+    line = f"{location.filename}:{location.start_line}"
+    return f"{line} ({module})" if module else line
+
+
 def result_bytes(value: Any) -> int:
     """Bytes of a static tensor value, sub-byte elements counted as one byte each."""
     tensor_type = ir.RankedTensorType(value.type)

@@ -162,7 +162,8 @@ def main(argv: Sequence[str] | None = None) -> int:
                 _process(part, steps, options.mlir_print_op_generic, options.mlir_print_debuginfo)
             )
         except (SmartmemError, ir.MLIRError) as error:
-            sys.stderr.write(f"{error}\n")
+            # MLIR calls a text "-".
+            sys.stderr.write(f"{error}\n".replace('"-":', f'"{options.input}":'))
             status = 1
     out = "// -----\n".join(printed)
     if options.output == "-":

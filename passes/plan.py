@@ -4,12 +4,12 @@ from typing import Any
 
 from smartmem.dialects._mlir import ir
 from smartmem.dialects.layout.attributes import repr_of
-from smartmem.passes.base import block_ops, functions
+from smartmem.passes.base import block_ops, functions, place
 
 
 def tensor_layouts(module: Any) -> list[dict[str, Any]]:
     """One row per result of a layout op, in program order: op, place in the model, shape, element
-    type, layout.
+    type, layout (its dims, outermost in memory first: no pass packs or pads).
     """
     rows: list[dict[str, Any]] = []
     for function in functions(module):
@@ -21,10 +21,10 @@ def tensor_layouts(module: Any) -> list[dict[str, Any]]:
             rows.append(
                 {
                     "op": op.operation.name.removeprefix("layout."),
-                    "at": str(op.location).removeprefix("loc(").removesuffix(")"),
+                    "at": place(op.location),
                     "shape": list(tensor_type.shape),
                     "element": str(tensor_type.element_type),
-                    "layout": str(held.layout),
+                    "layout": list(held.layout.order),
                     "storage": held.storage,
                 }
             )

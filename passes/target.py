@@ -25,6 +25,9 @@ _COMMON_FLAGS = (
 )
 
 
+# Some of the names that iree-compile knows, to offer where one is misspelt.
+_IREE_NAMES = ("adreno-740", "valhall4", "rdna3", "ampere", "ada")
+
 # Vulkan specification, table "Required Limits": maxStorageBufferRange is at least 2^27.
 VULKAN_MIN_BUFFER_BYTES = 1 << 27
 
@@ -106,7 +109,7 @@ def unknown_target(name: str) -> UserError:
     """The error for a name that is no target, with the nearest that is."""
     known = ["vulkan", *known_targets()]
     return UserError(
-        f"unknown target {name!r}.{did_you_mean(name, known)}",
+        f"unknown target {name!r}.{did_you_mean(name, [*known, *_IREE_NAMES])}",
         hint=f"Known: {', '.join(known)}, and iree-compile's Vulkan target names "
-        "(such as adreno-740, valhall4, rdna3, ada).",
+        f"(such as {', '.join(_IREE_NAMES)}).",
     )

@@ -39,6 +39,16 @@ PLAN_FILE = "plan.json"
 REPORT_FILE = "report.json"
 _VMFB_FILE = "model.vmfb"
 
+# What a compiled function takes and gives, and what of the user's each type stands for.
+_BORDER_DTYPES = {
+    "bfloat16": ("bfloat16",),
+    "bool": ("bool",),
+    "float16": ("float16",),
+    "float32": ("float32",),
+    "int32": ("int16", "int32", "int64"),
+    "int8": ("int8",),
+    "uint8": ("uint8",),
+}
 _TARGET_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
 
 
@@ -372,9 +382,8 @@ def _parse_manifest(data: dict[str, Any]) -> Manifest:
 
 def _parse_tensor(item: dict[str, Any]) -> TensorSpec:
     spec = TensorSpec(**item)
-    for dtype in (spec.dtype, spec.source_dtype):
-        if dtype != "bfloat16" and np.dtype(dtype).kind not in "biuf":
-            raise ValueError(f"dtype {dtype!r} of {spec.name!r}")
+    if spec.source_dtype not in _BORDER_DTYPES.get(spec.dtype, ()):
+        raise ValueError(f"dtype {spec.dtype!r} of {spec.name!r}, outside {spec.source_dtype!r}")
     return replace(spec, shape=tuple(int(size) for size in spec.shape))
 
 

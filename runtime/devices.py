@@ -123,11 +123,11 @@ def find(wish: str = "auto") -> Device:
     if wish == "auto":
         return next((device for device in found if device.kind == "gpu"), cpu_device())
     for device in found:
-        if wish == device.uri or wish.lower() in device.name.lower():
+        if wish == device.uri or _names(wish, device):
             return device
     known = ["auto", "cpu", "vulkan", *(device.name for device in found)]
     raise DeviceError(
-        f"unknown device {wish!r}.{did_you_mean(wish, known)}", hint=f"Known: {', '.join(known)}."
+        f"unknown device {wish!r}.{_nearest(wish, known)}", hint=f"Known: {', '.join(known)}."
     )
 
 
@@ -151,7 +151,7 @@ def select(manifest: Manifest, wish: str = "auto") -> tuple[Device, TargetEntry]
     for device in found:
         if wish in (device.uri, device.name):
             return device, _target_for(device, targets)
-    named = [device for device in found if wish.lower() in device.name.lower()]
+    named = [device for device in found if _names(wish, device)]
     if named:
         return _first_fitting(named, targets)
     raise _unknown_device(wish, manifest, found)
@@ -238,9 +238,19 @@ def _unknown_device(wish: str, manifest: Manifest, found: Sequence[Device]) -> D
         _demand_vulkan(found)
     known = ["auto", "cpu", "vulkan", *manifest.targets, *(device.name for device in found)]
     return DeviceError(
-        f"unknown device {wish!r}.{did_you_mean(wish, known)}",
+        f"unknown device {wish!r}.{_nearest(wish, known)}",
         hint=f"Known here: {', '.join(dict.fromkeys(known))}.",
     )
+
+
+def _names(wish: str, device: Device) -> bool:
+    """Whether `wish` is a part of the device's name; an empty text is no name."""
+    return bool(wish) and wish.lower() in device.name.lower()
+
+
+def _nearest(wish: str, known: Sequence[str]) -> str:
+    """The nearest spelling; what other tools call a GPU is "vulkan" here, not "cpu"."""
+    return did_you_mean("vulkan" if wish.lower() in ("gpu", "cuda") else wish, known)
 
 
 def _vulkan_device(path: str, name: str, dump: str) -> Device:

@@ -8,6 +8,8 @@ interpreter exit crashes IREE's bindings, so results are always copied into nump
 
 from __future__ import annotations
 
+import atexit
+import weakref
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -36,7 +38,7 @@ class DeviceModule:
     """
 
     def __init__(self, uri: str, vmfb: Path, weights: Path, *, entry: str, scope: str) -> None:
-        self._device = _open_device(uri)
+        self._device: Any = _open_device(uri)
         instance = iree.VmInstance()
         hal = iree.create_hal_module(instance, self._device)
         index = iree.ParameterIndex()
@@ -45,7 +47,7 @@ class DeviceModule:
             provider = index.create_provider(scope=scope)
             parameters = iree.create_io_parameters_module(instance, provider)
             module = iree.VmModule.mmap(instance, str(vmfb))
-            self._context = iree.VmContext(instance, [hal, parameters, module])
+            self._context: Any = iree.VmContext(instance, [hal, parameters, module])
             function = module.lookup_function(entry)
         except (RuntimeError, ValueError) as error:
             raise UserError(
@@ -55,7 +57,12 @@ class DeviceModule:
             ) from error
         if function is None:
             raise UserError(f"{vmfb}: has no function {entry!r}", hint="Compile the model again.")
-        self._function = function
+        self._function: Any = function
+        _loaded.add(self)
+
+    def close(self) -> None:
+        """Lets go of all that IREE holds; the module cannot be called any more."""
+        self._function = self._context = self._device = None
 
     def __call__(
         self, arguments: Sequence[NDArray[Any]], result_dtypes: Sequence[np.dtype[Any]]
@@ -115,6 +122,16 @@ class DeviceModule:
         )
         done.wait()
         return staging
+
+
+_loaded: weakref.WeakSet[DeviceModule] = weakref.WeakSet()
+
+
+@atexit.register
+def _close_all() -> None:
+    """What outlives the interpreter (TorchDynamo's caches do) IREE's bindings call leaked."""
+    for module in tuple(_loaded):
+        module.close()
 
 
 def _open_device(uri: str) -> Any:

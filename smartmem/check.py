@@ -66,8 +66,9 @@ def check(
 ) -> CheckReport:
     """What ``smartmem.compile`` would make of the model for these targets.
 
-    Raises UserError for a model that cannot be exported and for an unknown target; ops that are
-    not supported are in the report.
+    Raises UserError for a model that cannot be exported and for an unknown target, UnsupportedError
+    for what no op alone is to blame for (a dynamic shape); ops that are not supported are in the
+    report.
     """
     from smartmem.dialects import layout
     from smartmem.frontend.export import export
@@ -82,6 +83,8 @@ def check(
         try:
             program = import_program(exported)
         except UnsupportedError as error:
+            if not error.rows:
+                raise
             return CheckReport(tuple(error.rows), 0, 0, ())
         text = program.module.operation.get_asm(enable_debug_info=True)
         checks = tuple(_check_target(text, program, target, progress) for target in resolved)

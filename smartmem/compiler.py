@@ -105,8 +105,10 @@ def compile_model(
         with clock.phase("import", "importing into the layout dialect"):
             program = import_program(exported)
             text = program.module.operation.get_asm(enable_debug_info=True)
+            # What the model computes, without Python lines; printing needs the context.
+            module_hash = hashlib.sha256(program.module.operation.get_asm().encode()).hexdigest()
         builds = [_build(text, t, clock.progress, cache) for t in _distinct(resolved.values())]
-    return _write(Path(out), program, builds, clock)
+    return _write(Path(out), program, module_hash, builds, clock)
 
 
 def _distinct(targets: Any) -> list[Target]:
@@ -136,7 +138,11 @@ def _build(text: str, target: Target, progress: Progress, cache: Cache | None) -
 
 
 def _write(
-    out: Path, program: Program, builds: Sequence[_TargetBuild], clock: _Clock
+    out: Path,
+    program: Program,
+    module_hash: str,
+    builds: Sequence[_TargetBuild],
+    clock: _Clock,
 ) -> CompiledModel:
     entries = {e.name: e for build in builds for e in build.entries}
     reports: dict[str, dict[str, Any]] = {}
@@ -168,14 +174,9 @@ def _write(
             input_tree=program.input_tree,
             output_tree=program.output_tree,
             versions={name: version(name) for name in _VERSIONED},
-            source={"graph_ops": program.graph_ops, "module_sha256": _module_hash(program)},
+            source={"graph_ops": program.graph_ops, "module_sha256": module_hash},
         )
     return CompiledModel(out, manifest, reports, writer.dropped)
-
-
-def _module_hash(program: Program) -> str:
-    """A hash of what the model computes: of its imported module, without Python lines."""
-    return hashlib.sha256(program.module.operation.get_asm().encode()).hexdigest()
 
 
 def _report(program: Program, build: _TargetBuild) -> dict[str, Any]:

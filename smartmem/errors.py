@@ -94,7 +94,8 @@ def os_error(error: OSError, doing: str | None = None) -> UserError:
 
 def not_supported(calls: int) -> str:
     """The line above the table of that many unsupported calls."""
-    return f"{calls} call{'s' if calls > 1 else ''} of this model {'are' if calls > 1 else 'is'} not supported"
+    subject = "1 call of this model is" if calls == 1 else f"{calls} calls of this model are"
+    return f"{subject} not supported"
 
 
 def table(rows: Sequence[UnsupportedOp]) -> str:

@@ -1,9 +1,10 @@
 """What runs slowly on a target, and what would be faster: one table, each line with its source.
 
-A rule sees one op of the laid-out module. Times were taken by `smartmem run` with IREE 3.13: "H200"
-is an NVIDIA H200 through Vulkan, "llvmpipe" Mesa's software device on two cores; what counts is the
-ratio. Tried and left out, because nothing is gained: tanh instead of erf in GELU (112 and 100 ms
-for 2 million elements on llvmpipe; nothing on the H200, where both are fused into a matmul).
+A rule sees one op of the laid-out module. All times are with IREE 3.13, and what counts is their
+ratio: "H200" was measured on an NVIDIA H200 through Vulkan, "llvmpipe" by `smartmem run` on Mesa's
+software device with two cores. Tried and left out, because nothing is gained: tanh instead of erf
+in GELU (112 and 100 ms for 2 million elements on llvmpipe; nothing on the H200, where both are
+fused into a matmul), and a gather along an outer dim instead of the innermost.
 """
 
 from collections.abc import Callable, Iterator
@@ -16,7 +17,7 @@ from smartmem.dialects.layout import ops
 from smartmem.dialects.layout.maps import contraction_dims
 from smartmem.dialects.layout.ops import element_type, shape
 from smartmem.passes.analysis.estimate import is_gather, tensor_ops
-from smartmem.passes.base import result_bytes
+from smartmem.passes.base import place, result_bytes
 
 # Elements that one vector load of a GPU moves, in f32.
 LANES = 4
@@ -112,11 +113,6 @@ def _large_dense_window(op: Any, facts: Facts) -> bool:
     return window >= 25 and _groups(op) == 1 and channels >= 16
 
 
-def _inner_gather(op: Any, facts: Facts) -> bool:
-    table = shape(op.operation.operands[0])
-    return _is_large(op) and _dim(op) == len(table) - 1 and len(table) > 1
-
-
 def _beyond_buffer(op: Any, facts: Facts) -> bool:
     if isinstance(op, ops.ViewOp) and not is_gather(op):
         return False  # It never lies in memory.
@@ -193,14 +189,6 @@ RULES = (
         "7x7, 32 to 32 channels on 28x28: 1852 ms; depthwise and pointwise: 111 ms (llvmpipe)",
     ),
     SlowRule(
-        "inner-gather",
-        ops.GatherOp,
-        _inner_gather,
-        "indices choose single elements of the innermost dim: no two neighbours load at once",
-        "gather along an outer dim: transpose the table before, once",
-        "arithmetic: one load an element instead of one for 4",
-    ),
-    SlowRule(
         "sort",
         ops.ArgsortOp,
         lambda op, facts: facts.kind == "vulkan",
@@ -244,19 +232,8 @@ def slow_ops(module: Any, facts: Facts) -> Iterator[SlowOp]:
             yield SlowOp(
                 rule.name,
                 hits[0].operation.name.removeprefix("layout."),
-                tuple(dict.fromkeys(_place(op.location) for op in hits)),
+                tuple(dict.fromkeys(place(op.location) for op in hits)),
                 rule.why,
                 rule.instead,
                 rule.source,
             )
-
-
-def _place(location: Any) -> str:
-    """`file:line (module)`, as far as it is known."""
-    module = ""
-    if isinstance(location, ir.NameLoc):
-        module, location = location.name_str, location.child_loc
-    if not isinstance(location, ir.FileLineColLoc):
-        return module or "unknown line"
-    line = f"{location.filename}:{location.start_line}"
-    return f"{line} ({module})" if module else line

@@ -47,8 +47,8 @@ def command(spec: str, targets: tuple[str, ...], output: Path | None, as_json: b
         compiled = compile_model(*load_source(spec), targets=targets, out=out, progress=show)
     if compiled.dropped:
         click.echo(
-            f"{out} was of another model or version: its targets {', '.join(compiled.dropped)} "
-            "are gone",
+            f"{out} was of another model or version; targets no longer there: "
+            f"{', '.join(compiled.dropped)}",
             err=True,
         )
     if as_json:

@@ -117,7 +117,10 @@ def read_inputs(files: Sequence[Path], specs: Sequence[TensorSpec]) -> list[NDAr
         except (OSError, EOFError) as error:
             raise UserError(f"{file}: cannot be read as .npy ({error})") from error
         except ValueError as error:
-            raise UserError(f"{file}: no .npy file of numbers, or a damaged one") from error
+            raise UserError(
+                f"{file}: cannot be read as .npy (it is another kind of file, damaged, or holds "
+                "more than numbers)"
+            ) from error
         if not isinstance(array, np.ndarray):
             raise UserError(f"{file}: an archive of arrays; give one .npy file for each input")
         arrays.append(array)

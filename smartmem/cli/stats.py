@@ -57,5 +57,6 @@ def _stock(spec: str, target: str) -> dict[str, Any]:
     from smartmem.passes.iree.count import count
     from smartmem.passes.target import resolve
 
-    model, inputs = load_source(spec)
-    return count(stock_stream_ir(model, inputs, resolve(target).device_flags)).to_json()
+    source = load_source(spec)
+    flags = resolve(target).device_flags
+    return count(stock_stream_ir(*source[:2], flags, source.example_kwargs)).to_json()

@@ -59,6 +59,10 @@ class Nonzero(Net):
     def forward(self, x, scale):
         return torch.nonzero(x) + 1
 
+class Inverts(Net):
+    def forward(self, x, scale):
+        return torch.linalg.inv(x[:, :2])
+
 class Slow(nn.Module):
     def __init__(self):
         super().__init__()
@@ -85,6 +89,9 @@ def writes_buffer():
 
 def nonzero():
     return Nonzero().eval(), INPUTS
+
+def inverts():
+    return Inverts().eval(), INPUTS
 
 def training():
     return Net().train(), INPUTS
@@ -192,8 +199,14 @@ def test_damaged_saved_programs(capsys: Capture, tmp_path: Path) -> None:
     [
         ("branch", 1, "control flow depends on the values of a tensor", "        if x.sum() > 0:"),
         ("nonzero", 2, "nonzero", "        return torch.nonzero(x) + 1"),
-        ("writes_input", 1, "changes its own state while it runs: x", None),
-        ("writes_buffer", 1, "changes its own state while it runs: calls", None),
+        (
+            "inverts",
+            2,
+            "aten._linalg_check_errors.default",
+            "        return torch.linalg.inv(x[:, :2])",
+        ),
+        ("writes_input", 2, "changes its own state while it runs: x", None),
+        ("writes_buffer", 2, "changes its own state while it runs: calls", None),
     ],
 )
 def test_models_that_are_no_fixed_functions(
@@ -211,7 +224,8 @@ def test_models_that_are_no_fixed_functions(
     [
         ("vulcan", "unknown target 'vulcan'. Did you mean 'vulkan'?"),
         ("a b", "unknown target 'a b'."),
-        ("amper", "unknown target 'amper'."),
+        ("amper", "unknown target 'amper'. Did you mean 'ampere'?"),
+        ("CPU", "unknown target 'CPU'. Did you mean 'cpu'?"),
     ],
 )
 def test_unknown_targets_are_told_before_the_work(
@@ -280,6 +294,7 @@ def one_output_more(path: Path) -> None:
         (manifest(format_version=99), "format version 99"),
         (first_input(dtype="float99"), "damaged manifest"),
         (first_input(dtype="object"), "damaged manifest"),
+        (first_input(dtype="float64"), "damaged manifest"),
         (first_input(shape=["x"]), "damaged manifest"),
     ],
 )

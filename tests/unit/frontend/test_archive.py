@@ -258,7 +258,7 @@ def test_foreign_archives(tmp_path: Path) -> None:
 def test_a_dynamic_dimension_is_named(tmp_path: Path) -> None:
     dims = {"x": {0: torch.export.Dim("batch", min=2)}, "mode": None}
     path = save(tmp_path / "d.pt2", Net(), (torch.ones(3, 4), "plain"), dynamic_shapes=dims)
-    with pytest.raises(UserError, match="dimension 0 of input 'x' is dynamic") as error:
+    with pytest.raises(UnsupportedError, match="dimension 0 of input 'x' is dynamic") as error:
         load_archive(path)
     assert "without dynamic_shapes" in str(error.value)
 

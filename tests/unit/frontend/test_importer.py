@@ -115,7 +115,7 @@ def test_state_that_changes_is_refused() -> None:
             return x + self.count
 
     with (
-        pytest.raises(UserError, match="changes its own state"),
+        pytest.raises(UnsupportedError, match="changes its own state"),
         imported(Counter(), torch.zeros(3)),
     ):
         pass
@@ -141,5 +141,5 @@ def test_dynamic_shapes_are_refused() -> None:
     from smartmem.dialects import layout
     from smartmem.frontend.importer import import_program
 
-    with layout.context(), pytest.raises(UserError, match="dynamic shape"):
+    with layout.context(), pytest.raises(UnsupportedError, match="dynamic shape"):
         import_program(export(exported, ()))

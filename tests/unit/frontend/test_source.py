@@ -3,12 +3,15 @@
 import inspect
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from torch import Tensor, nn
 from unit.frontend.nets import Block, Net, imported, imported_net
 
+import smartmem.cli.main
+from smartmem.frontend import dynamo, source
 from smartmem.frontend.source import Source
 from smartmem.passes.base import block_ops, functions
 
@@ -70,3 +73,12 @@ def test_source_as_text() -> None:
     assert str(Source("encoder.0", "model.py", 12)) == "model.py:12 (encoder.0)"
     assert str(Source("", "model.py", 12)) == "model.py:12"
     assert str(Source("", "", 0)) == "unknown line"
+
+
+@pytest.mark.parametrize("own", [smartmem.cli.main.__file__, dynamo.__file__])
+def test_our_own_frames_are_passed_over(own: str) -> None:
+    """Also where they are the innermost; a user's folder of our name is the user's."""
+    frames = [("/home/me/smartmem/nets.py", 7), (own, 97), ("/x/torch/fx.py", 3)]
+    trace = "".join(f'File "{file}", line {line}, in f\n' for file, line in frames)
+    found = source.source_of(SimpleNamespace(meta={"stack_trace": trace}))
+    assert (Path(found.file).name, found.line) == ("nets.py", 7)

@@ -83,6 +83,12 @@ def test_mistakes(
     assert captured.out == ""
 
 
+def test_errors_name_the_file(source: str, capsys: pytest.CaptureFixture[str]) -> None:
+    Path(source).write_text("module {")
+    assert main([source]) == 1
+    assert f'"{source}":1' in capsys.readouterr().err
+
+
 def test_a_file_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(tmp_path / "none.mlir")]) == 1
     assert "none.mlir: No such file or directory" in capsys.readouterr().err
@@ -95,5 +101,5 @@ def test_parts_keep_their_lines(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert main([str(path), "--split-input-file"]) == 1
     captured = capsys.readouterr()
     line = path.read_text().splitlines().index("func.func @g() { wrong }") + 1
-    assert f'"-":{line}:' in captured.err
+    assert f'"{path}":{line}:' in captured.err
     assert "@f" in captured.out

@@ -52,7 +52,7 @@ class Net:
         return dict(report.gains)
 
     def layouts(self, op: str) -> list[str]:
-        return [row["layout"] for row in tensor_layouts(self.module) if row["op"] == op]
+        return [str(row["layout"]) for row in tensor_layouts(self.module) if row["op"] == op]
 
 
 @pytest.fixture
@@ -88,6 +88,14 @@ def test_what_passes_a_layout_on(net: Net, given: Layout) -> None:
     pooled = build.pool(net.x, "max", kernel=[2, 2], count_include_pad=True, **WINDOW)
     for value in (pooled, build.pad(net.x, [0, 0, 1, 1], [0] * 4, 0.0), build.softmax(net.x, 1)):
         assert choice(value, given).result == given
+
+
+def test_positions_along_one_dim_keep_the_layout(net: Net) -> None:
+    integer, positions = ir.IntegerType.get_signless(32), Layout.row_major(1)
+    rows = build.gather(net.x, build.splat(1, integer, (5,)), 2)
+    assert choice(rows, LAST, positions).result == LAST
+    table = build.gather(net.x, build.splat(1, integer, (5, 2)), 2)
+    assert choice(table, LAST, Layout.row_major(2)).result == Layout.row_major(5)
 
 
 def test_elementwise_follows_the_operand_with_a_layout_of_its_own(net: Net) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from unit.runtime.conftest import SIGNATURE, WEIGHTS
 
 from smartmem.errors import UserError
 from smartmem.runtime.bundle import Bundle, BundleWriter, Manifest
@@ -56,7 +57,12 @@ def test_other_targets_of_the_same_model_are_kept(tmp_path: Path, write: Write) 
 
 def test_targets_of_another_model_are_dropped(tmp_path: Path, write: Write) -> None:
     write(tmp_path / "a", {"llvmpipe": b"old"}, weights={"w": np.zeros(3, np.float32)})
-    path = write(tmp_path / "a", {"cpu": b"new"})
+    with BundleWriter(tmp_path / "a") as writer:
+        writer.write_weights(WEIGHTS)
+        writer.add_target("cpu", kind="cpu", iree_target="host", vmfb=b"new", plan={}, report={})
+        writer.finish(**SIGNATURE)
+    path = tmp_path / "a"
+    assert writer.dropped == ("llvmpipe",)
     assert set(Bundle.open(path).manifest.targets) == {"cpu"}
     assert not (path / "targets" / "llvmpipe").exists()
 
@@ -82,6 +88,49 @@ def test_a_foreign_folder_is_not_replaced(tmp_path: Path) -> None:
         BundleWriter(tmp_path)
     with pytest.raises(UserError, match="will not be replaced"):
         BundleWriter(tmp_path / "thesis.txt")
+
+
+@pytest.mark.parametrize("text", ["{}", '{"manifest_version": 3}', "no json"])
+def test_a_folder_with_another_kind_of_manifest_is_not_replaced(tmp_path: Path, text: str) -> None:
+    (tmp_path / "manifest.json").write_text(text, encoding="utf-8")
+    with pytest.raises(UserError, match="is not a compiled model; it will not be replaced"):
+        BundleWriter(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["mine.txt", "targets/cpu/mine.txt", "targets/notes/a.txt"])
+def test_files_of_others_are_not_deleted(copied: Path, name: str) -> None:
+    (copied / name).parent.mkdir(exist_ok=True)
+    (copied / name).write_text("mine", encoding="utf-8")
+    with pytest.raises(UserError, match=f"{name}: smartmem did not write this file"):
+        BundleWriter(copied)
+
+
+def test_a_bundle_of_another_format_version_is_replaced(copied: Path, write: Write) -> None:
+    edit(copied, lambda data: data.update(format_version=1))
+    write(copied, {"cpu": b"new"})
+    assert set(Bundle.open(copied).manifest.targets) == {"cpu"}
+
+
+def test_a_link_stays_a_link(tmp_path: Path, write: Write) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    for code in (b"old", b"new"):
+        write(tmp_path / "link", {"cpu": code})
+    assert (tmp_path / "link").is_symlink()
+    assert Bundle.open(tmp_path / "real").vmfb("cpu").read_bytes() == b"new"
+
+
+def test_the_working_folder_is_not_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for path in ("", ".", ".."):
+        with pytest.raises(UserError, match="the working folder lies in it"):
+            BundleWriter(path)
+
+
+def test_a_place_that_takes_nothing_is_told_at_once() -> None:
+    with pytest.raises(UserError, match="cannot write /proc/x"):
+        BundleWriter("/proc/x")
 
 
 def test_a_model_without_weights(tmp_path: Path, write: Write) -> None:
@@ -123,7 +172,7 @@ def edit(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda data: data.update(format_version=2), "format version 2"),
+        (lambda data: data.update(format_version=99), "format version 99"),
         (lambda data: data.pop("inputs"), "no field 'inputs'"),
         (lambda data: data.update(inputs=7), "damaged manifest"),
         (lambda data: data["inputs"].pop(), "input_tree and inputs disagree"),
@@ -155,6 +204,18 @@ def test_missing_bundles(tmp_path: Path) -> None:
         Bundle.open(tmp_path / "nowhere")
     with pytest.raises(UserError, match="not a compiled model"):
         Bundle.open(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["plan", "report"])
+def test_changed_plans_and_reports_are_found(copied: Path, name: str) -> None:
+    bundle = Bundle.open(copied)
+    bundle.check_target("cpu", thorough=True)
+    (copied / "targets" / "cpu" / f"{name}.json").write_text("{}\n \n", encoding="utf-8")
+    with pytest.raises(UserError, match=rf"{name}\.json: its hash differs"):
+        getattr(bundle, name)("cpu")
+    bundle.check_target("cpu")
+    with pytest.raises(UserError, match=rf"{name}\.json: its hash differs"):
+        bundle.check_target("cpu", thorough=True)
 
 
 def test_changed_weights_are_found_by_the_thorough_check(copied: Path) -> None:

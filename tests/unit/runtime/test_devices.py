@@ -48,7 +48,7 @@ IREE_TARGETS = {
 def manifest(*names: str) -> Manifest:
     targets = {
         name: TargetEntry(
-            name, "cpu" if name == "cpu" else "vulkan", IREE_TARGETS[name], "", "", {}
+            name, "cpu" if name == "cpu" else "vulkan", IREE_TARGETS[name], "", "", "", "", {}
         )
         for name in names
     }

@@ -154,17 +154,20 @@ def test_weights_that_the_code_misses(tmp_path: Path, write, vmfbs: dict[str, by
 
 @BOTH
 def test_the_interpreter_ends_cleanly(bundle_path: Path, device: str) -> None:
-    """Buffers that outlive their device would crash at exit; and torch must not be imported."""
+    """Buffers that outlive their device would crash at exit, and a session that outlives the
+    interpreter would be called leaked; and torch must not be imported.
+    """
     code = (
-        "import sys, numpy as np, smartmem\n"
+        "import ctypes, sys, numpy as np, smartmem\n"
         f"session = smartmem.load({str(bundle_path)!r}, {device!r})\n"
+        "ctypes.pythonapi.Py_IncRef(ctypes.py_object(session))\n"
         "x, i, m = np.ones((2, 8), np.float32), np.array([1, 2]), np.array([True, True])\n"
         "result = session(x, i, m=m)\n"
         "assert 'torch' not in sys.modules and 'iree.compiler' not in sys.modules\n"
         "print(result['y'].shape)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout) == (0, "(2, 4)\n"), done.stderr
+    assert (done.returncode, done.stdout, done.stderr) == (0, "(2, 4)\n", "")
 
 
 @BOTH

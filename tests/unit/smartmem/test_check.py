@@ -68,10 +68,6 @@ CASES: dict[str, Any] = {
         (nn.Conv2d(16, 16, 7), image(16, 14)),
         (nn.Conv2d(16, 16, 7, groups=16), image(16, 14)),
     ),
-    "inner-gather": (
-        (Of(lambda x, i: x.index_select(1, i)), (torch.randn(64, 64), torch.arange(64))),
-        (Of(lambda x, i: x.index_select(0, i)), (torch.randn(64, 64), torch.arange(64))),
-    ),
     "sort": (
         (Of(lambda x: torch.sort(x)[0]), (torch.randn(8, 64),)),
         (Of(lambda x: torch.amax(x, -1)), (torch.randn(8, 64),)),

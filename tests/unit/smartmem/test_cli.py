@@ -158,7 +158,9 @@ def test_stats_knows_the_seconds_of_a_compile_on_this_machine(
     capsys: Capture, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SMARTMEM_CACHE", str(tmp_path))
-    remember(Bundle.open(bundle).manifest.targets["cpu"].sha256, {"iree": 0.5})
+    made = Bundle.open(bundle).manifest.targets["cpu"].sha256
+    remember(made, {"iree": 0.5})
+    remember(made, {"iree": 0.0})
     _, data = run_json(capsys, "stats", str(bundle))
     assert data["targets"]["cpu"]["compile_seconds"] == {"iree": 0.5}
     monkeypatch.setenv("SMARTMEM_CACHE", "off")
@@ -227,6 +229,10 @@ def test_user_errors(capsys: Capture, arguments: list[str], code: int, message: 
 def test_device_errors(capsys: Capture, bundle: Path) -> None:
     code, data = run_json(capsys, "run", str(bundle), "--device", "gpu9")
     assert (code, data["error"]["kind"]) == (4, "DeviceError")
+    for wish, text in (("", "unknown device ''"), ("gpu", "Did you mean 'vulkan'?")):
+        code, data = run_json(capsys, "run", str(bundle), "--device", wish)
+        assert code == 4
+        assert text in data["error"]["message"]
 
 
 def test_no_arguments_show_help(capsys: Capture) -> None:

@@ -12,6 +12,7 @@ from smartmem.errors import (
     UnsupportedError,
     UnsupportedOp,
     UserError,
+    not_supported,
 )
 
 
@@ -41,6 +42,11 @@ def test_table_of_unsupported_ops() -> None:
         "  aten.foo.default  model.py:8 (a)      no importer  rewrite it",
         "  aten.x            model.py:123 (b.c)  dynamic      export it with fixed shapes",
     ]
+
+
+def test_one_call_is_not_calls() -> None:
+    assert not_supported(1) == "1 call of this model is not supported"
+    assert not_supported(2) == "2 calls of this model are not supported"
 
 
 def test_the_reproducer_is_named() -> None:

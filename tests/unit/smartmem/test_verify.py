@@ -26,14 +26,22 @@ class FakeSession(Session):
         self.function = function
         self.names = names
 
-    bundle = cast(Any, SimpleNamespace(check_weights=lambda thorough: None))
+    bundle = cast(
+        Any,
+        SimpleNamespace(
+            check_weights=lambda thorough: None, check_target=lambda name, thorough: None
+        ),
+    )
     device = cast(Any, SimpleNamespace(name="fake"))
     path = cast(Any, "fake.smartmem")
     target = "fake"
+    inputs: tuple[str, ...] = ("x",)
 
     @property
     def manifest(self) -> Any:
-        return SimpleNamespace(outputs=[SimpleNamespace(name=name) for name in self.names])
+        return SimpleNamespace(
+            inputs=self.inputs, outputs=[SimpleNamespace(name=name) for name in self.names]
+        )
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self.function(*args, **kwargs)
@@ -108,6 +116,25 @@ def test_a_model_that_ignores_its_input_proves_nothing() -> None:
     report = verify(FakeSession(lambda x: torch.ones(3), "y"), Constant(), EXAMPLE)
     assert not report.ok
     assert "tell it from a constant" in report.reason
+
+
+def test_a_model_without_inputs_is_compared_and_need_not_change() -> None:
+    class Constant(torch.nn.Module):
+        def forward(self) -> torch.Tensor:
+            return torch.ones(3)
+
+    session = FakeSession(lambda: np.ones(3, np.float32), "y")
+    session.inputs = ()
+    assert verify(session, Constant(), ()).ok
+    session.function = lambda: np.zeros(3, np.float32)
+    assert not verify(session, Constant(), ()).ok
+
+
+@pytest.mark.parametrize("rtol", [0.1, 0.5])
+def test_a_wide_tolerance_can_pass_and_a_constant_still_not(rtol: float) -> None:
+    assert run(right, rtol=rtol).ok
+    constant = right(*EXAMPLE)
+    assert not run(lambda x: {"y": constant["y"], "sign": torch.sign(x).long()}, rtol=rtol).ok
 
 
 def test_an_example_drawn_from_the_same_seed_is_not_drawn_again() -> None:
