@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from smartmem.benchmarks.models import suite
+from smartmem.benchmarks.models.language import minilm_folder
 
 TOKENS = 32
 
@@ -33,7 +33,7 @@ def tokenised(sentences: Sequence[str]) -> list[Batch]:
     """One batch of one per sentence, cut or padded to ``TOKENS``."""
     from transformers import AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(suite.minilm_folder())
+    tokenizer = AutoTokenizer.from_pretrained(minilm_folder())
     batches: list[Batch] = []
     for sentence in sentences:
         held = tokenizer(

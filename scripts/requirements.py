@@ -3,6 +3,7 @@
 requirements.py first    torch: alone and before all else, so that nothing else chooses its build
 requirements.py rest     everything else with its dependencies, the extras included
 requirements.py bare     what is installed without its dependencies
+requirements.py EXTRA    an extra that setup.sh leaves out, such as `bench`
 """
 
 from __future__ import annotations
@@ -19,10 +20,13 @@ FIRST = "torch"
 def groups(pyproject: dict[str, Any]) -> dict[str, list[str]]:
     """The requirements by stage."""
     project = pyproject["project"]
-    extras = project["optional-dependencies"].values()
-    everything = [*project["dependencies"], *(line for extra in extras for line in extra)]
+    extras: dict[str, list[str]] = dict(project["optional-dependencies"])
+    on_demand = {
+        name: extras.pop(name) for name in pyproject["tool"]["smartmem"]["install-on-demand"]
+    }
+    everything = [*project["dependencies"], *(line for extra in extras.values() for line in extra)]
     bare = set(pyproject["tool"]["smartmem"]["install-without-dependencies"])
-    stages: dict[str, list[str]] = {"first": [], "rest": [], "bare": []}
+    stages: dict[str, list[str]] = {"first": [], "rest": [], "bare": [], **on_demand}
     for line in everything:
         name = re.split(r"[=<>!~\[; ]", line, maxsplit=1)[0]
         stage = "first" if name == FIRST else "bare" if name in bare else "rest"
