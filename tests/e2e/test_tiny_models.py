@@ -1,7 +1,6 @@
-"""The suite's models of transformers and diffusers at tiny size: equal to eager, on the CPU.
+"""Every model of the suite at tiny size equals eager on the CPU.
 
-They have the structure of the full ones in fewer and narrower blocks. ``test_models.py`` compiles
-some at full size, ``test_models_own.py`` the models written here. Each takes 2 to 25 s.
+Tiny models have the structure of the full ones in fewer and narrower blocks. Each takes 2 to 25 s.
 """
 
 from pathlib import Path
@@ -12,32 +11,12 @@ import smartmem
 from smartmem.benchmarks.models import suite
 from smartmem.verify import verify
 
-# Not here: depth-anything-l, gptneo-1.3b and gptneo-2.7b, which are small what others are.
-NAMES = (
-    "bert-base",
-    "clip",
-    "depth-anything-s",
-    "detr",
-    "efficientnet-b0",
-    "gpt2",
-    "gptneo-s",
-    "llama",
-    "pythia-1b",
-    "regnet",
-    "sam-2",
-    "sd-text-encoder",
-    "sd-unet",
-    "sd-vae-decoder",
-    "segformer-b0",
-    "t5-small",
-    "vit",
-    "wav2vec2-conformer",
-    "whisper-m",
-)
+# At tiny size these are what depth-anything-s and gptneo-s are.
+REPEATS = ("depth-anything-l", "gptneo-1.3b", "gptneo-2.7b")
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [name for name in suite.names() if name not in REPEATS])
 def test_tiny_models_on_the_cpu(name: str, tmp_path: Path) -> None:
     model, inputs = suite.build(f"{name}/tiny")
     made = smartmem.compile(model, inputs, targets=("cpu",), out=tmp_path / "model.smartmem")
