@@ -1,0 +1,230 @@
+"""A folder that a machine without compiler, torch and network measures with one command.
+
+    run.py, requirements.txt, README.md, bundle.json
+    lib/                       smartmem's runtime and this harness, copied
+    models/NAME/               inputs and eager's answers; model.smartmem without its weights
+                               recipe.json and kept.bin: the weights' archive, to be written there
+
+Large weights are not sent but drawn from seeds (``recipe.py``), here for eager and there for the
+compiled model. So the models are those of the suite with other random numbers for weights: each
+tensor of the mean and spread it has there, and batch norms with the statistics that follow.
+"""
+
+import math
+import shutil
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
+from itertools import permutations
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from smartmem.benchmarks.bench import results
+from smartmem.benchmarks.bench.contenders import ours
+from smartmem.benchmarks.bench.recipe import RECIPE, Drawn, Entry, Recipe, write_kept
+from smartmem.benchmarks.bench.task import Candidate
+from smartmem.errors import UserError
+
+if TYPE_CHECKING:
+    import torch
+
+INDEX = "bundle.json"
+# Tensors of fewer elements are sent: norms' statistics and biases among them.
+LEAST_DRAWN = 1 << 12
+_PROBED = 16
+
+# What the machine needs of smartmem: nothing of it imports torch or the compiler.
+_LIBRARY = (
+    "smartmem/__init__.py",
+    "smartmem/errors.py",
+    "smartmem/spelling.py",
+    "smartmem/verify.py",
+    "runtime/*.py",
+    "benchmarks/__init__.py",
+    *(
+        f"benchmarks/bench/{name}.py"
+        for name in (
+            "__init__",
+            "arrays",
+            "harness",
+            "peers",
+            "process",
+            "recipe",
+            "results",
+            "run_bundle",
+            "runner",
+            "serve",
+            "table",
+            "task",
+        )
+    ),
+    "benchmarks/bench/contenders/__init__.py",
+    "benchmarks/bench/contenders/ours.py",
+)
+_REQUIREMENTS = ("iree-base-runtime", "ml_dtypes", "numpy")
+
+_RUN = '''"""Measures the models of this folder: python3 run.py --help."""
+
+import os
+import sys
+from pathlib import Path
+
+LIBRARY = str(Path(__file__).resolve().parent / "lib")
+sys.path.insert(0, LIBRARY)
+os.environ["PYTHONPATH"] = LIBRARY
+
+from smartmem.benchmarks.bench.run_bundle import main  # noqa: E402
+
+sys.exit(main(Path(__file__).resolve().parent))
+'''
+
+_README = """# A bundle of `smartmem bench`
+
+Needs Python 3.11 or newer and the packages of requirements.txt (`pip install -r requirements.txt`),
+a Vulkan driver for GPUs, and no network. Then:
+
+    python3 run.py --out results.json
+
+runs every model on the GPU, or on the device that `--device` names, compares it with what PyTorch
+computed when the bundle was written, and writes the document that `smartmem bench --out` writes.
+"""
+
+
+def write_bundle(
+    folder: Path,
+    models: Sequence[str],
+    size: str,
+    targets: Sequence[str],
+    *,
+    progress: Callable[[str], None] = lambda _: None,
+) -> dict[str, Any]:
+    """Write the bundle; what it holds, as in its index, with the bytes of it all.
+
+    Raises UserError where the folder is there already, and the compiler's errors.
+    """
+    if folder.exists() and any(folder.iterdir()):
+        raise UserError(f"{folder}: exists and is not empty", hint="Choose another folder.")
+    rows: list[dict[str, Any]] = []
+    for model in models:
+        progress(f"{model}/{size}: compiling for {', '.join(targets)}")
+        rows.append(_write_model(folder / "models" / model, model, size, targets))
+    _write_library(folder)
+    index = {
+        "models": rows,
+        "targets": list(targets),
+        "versions": results.versions(),
+        "commit": results.commit(),
+        "written": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    results.write(folder / INDEX, index)
+    return {**index, "bytes": _bytes_of(folder)}
+
+
+def _bytes_of(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+
+
+def _write_model(folder: Path, name: str, size: str, targets: Sequence[str]) -> dict[str, Any]:
+    """Compile one model with drawn weights; its row of the index."""
+    from smartmem.benchmarks.bench.contenders.eager import write_reference
+    from smartmem.benchmarks.models import suite
+    from smartmem.compiler import compile_model
+
+    model, inputs = suite.build(f"{name}/{size}")
+    drawn = draw_weights(model, inputs)
+    folder.mkdir(parents=True)
+    compiled = compile_model(model, inputs, targets=tuple(targets), out=folder / ours.FOLDER)
+    write_reference(model, inputs, folder)
+    weights = compiled.path / compiled.manifest.weights.file
+    write_recipe(weights, drawn, folder)
+    weights.unlink()
+    # Without its seconds: they may be those of the compiler's cache.
+    candidates = {
+        target: Candidate("", ours.FOLDER, counts=ours.counts_of(report)).to_json()
+        for target, report in compiled.reports.items()
+    }
+    return {"model": name, "size": size, "candidates": candidates, "bytes": _bytes_of(folder)}
+
+
+def draw_weights(model: "torch.nn.Module", inputs: Sequence["torch.Tensor"]) -> list[Drawn]:
+    """Put drawn numbers in the place of the large weights of ``model``; what was drawn."""
+    import torch
+
+    from smartmem.benchmarks.models.registry import take_statistics
+
+    drawn: list[Drawn] = []
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.dtype != torch.float32 or parameter.numel() < LEAST_DRAWN:
+                continue
+            one = _like(parameter.numpy(), seed=len(drawn) + 1)
+            parameter.copy_(torch.from_numpy(one.draw()))
+            drawn.append(one)
+    # The statistics are of images: nothing else has batch norms to speak of.
+    if all(tensor.is_floating_point() for tensor in inputs):
+        take_statistics(model, tuple(inputs))
+    return drawn
+
+
+def _like(array: NDArray[Any], seed: int) -> Drawn:
+    """Uniform numbers of the array's mean and deviation, within its range."""
+    mean, reach = float(array.mean()), math.sqrt(3.0) * float(array.std())
+    low, high = max(mean - reach, float(array.min())), min(mean + reach, float(array.max()))
+    return Drawn(seed, tuple(array.shape), low, high)
+
+
+def write_recipe(weights: Path, drawn: Sequence[Drawn], folder: Path) -> Recipe:
+    """Say in ``folder`` how to write the archive ``weights`` anew."""
+    from iree.runtime import ParameterIndex
+
+    index = ParameterIndex()
+    index.load(str(weights))
+    tensors = [one.draw() for one in drawn]
+    entries: dict[str, Entry] = {}
+    kept: dict[str, NDArray[np.uint8]] = {}
+    for name, held in index.items():
+        data = np.asarray(held.file_view, np.uint8)
+        entry = _entry(data, tensors)
+        if entry is None:
+            kept[name] = data.copy()
+        else:
+            entries[name] = entry
+    sizes = write_kept(folder, kept)
+    recipe = Recipe(tuple(drawn), entries, sizes)
+    results.write(folder / RECIPE, recipe.to_json())
+    return recipe
+
+
+def _entry(data: NDArray[np.uint8], tensors: Sequence[NDArray[np.float32]]) -> Entry | None:
+    """The drawn tensor, and the order of its dims, that ``data`` holds; None where it is another.
+
+    Different numbers differ at once, so orders are told apart by the first few elements.
+    """
+    for position, tensor in enumerate(tensors):
+        if tensor.nbytes != data.size:
+            continue
+        numbers = np.frombuffer(data.tobytes(), np.float32)
+        for order in permutations(range(tensor.ndim)):
+            moved = tensor.transpose(order)
+            if not np.array_equal(moved.flat[:_PROBED], numbers[:_PROBED]):
+                continue
+            if np.array_equal(moved.ravel(), numbers):
+                return Entry(position, order)
+    return None
+
+
+def _write_library(folder: Path) -> None:
+    root = Path(results.__file__).resolve().parents[2]
+    library = folder / "lib" / "smartmem"
+    for pattern in _LIBRARY:
+        for file in sorted(root.glob(pattern)):
+            place = library / file.relative_to(root).as_posix().removeprefix("smartmem/")
+            place.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file, place)
+    lines = [f"{name}=={version(name)}" for name in _REQUIREMENTS]
+    (folder / "requirements.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    (folder / "run.py").write_text(_RUN, encoding="utf-8")
+    (folder / "README.md").write_text(_README, encoding="utf-8")

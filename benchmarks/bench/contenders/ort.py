@@ -1,0 +1,37 @@
+"""ONNX Runtime on the CPU, by way of PyTorch's exporter to ONNX."""
+
+import time
+
+from smartmem.benchmarks.bench.task import Arrays, Candidate, Loaded, Task
+
+_FILE = "model.onnx"
+
+
+def build(task: Task) -> list[Candidate]:
+    """The ONNX file; the session optimises it when it is loaded."""
+    import torch
+
+    from smartmem.benchmarks.models import suite
+
+    model, inputs = suite.build(task.spec)
+    started = time.perf_counter()
+    program = torch.onnx.export(model, inputs, dynamo=True, verbose=False)
+    assert program is not None
+    program.save(str(task.folder / _FILE))
+    seconds = time.perf_counter() - started
+    return [Candidate("", _FILE, seconds, runs_on="onnxruntime cpu")]
+
+
+def load(task: Task, candidate: Candidate) -> Loaded:
+    """A session with all optimisations, which are the default."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(
+        str(task.folder / candidate.file), providers=["CPUExecutionProvider"]
+    )
+    names = [given.name for given in session.get_inputs()]
+
+    def run(arrays: Arrays) -> Arrays:
+        return session.run(None, dict(zip(names, arrays, strict=True)))
+
+    return Loaded(run)

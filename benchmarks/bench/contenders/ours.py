@@ -1,0 +1,56 @@
+"""smartmem itself: compiled afresh, since the compiler's cache would hide how long that takes."""
+
+from typing import Any
+
+from smartmem.benchmarks.bench.task import Arrays, Candidate, Loaded, Task
+
+FOLDER = "model.smartmem"
+_COUNTS = (
+    "dispatches",
+    "layout_dispatches",
+    "layout_bytes",
+    "total_bytes",
+    "peak_transient_bytes",
+    "weights_bytes",
+)
+
+
+def counts_of(report: dict[str, Any]) -> dict[str, int]:
+    """The numbers of a report that stand in a row; ``kernels`` are the distinct ones."""
+    kernels = {work["name"] for work in report["table"] if work["kind"] in ("compute", "layout")}
+    return {**{key: report[key] for key in _COUNTS if key in report}, "kernels": len(kernels)}
+
+
+def build(task: Task) -> list[Candidate]:
+    """The compiled folder."""
+    from smartmem.benchmarks.models import suite
+    from smartmem.compiler import compile_model
+    from smartmem.passes.iree.cache import Cache
+
+    model, inputs = suite.build(task.spec)
+    compiled = compile_model(
+        model, inputs, targets=(task.target,), out=task.folder / FOLDER, cache=Cache(None)
+    )
+    (report,) = compiled.reports.values()
+    seconds = sum(report["compile_seconds"].values())
+    return [Candidate("", FOLDER, compile_s=seconds, counts=counts_of(report))]
+
+
+def load(task: Task, candidate: Candidate) -> Loaded:
+    """A session on the device."""
+    from smartmem.runtime.session import load as open_session
+
+    session = open_session(task.folder / candidate.file, device=task.uri)
+
+    def run(arrays: Arrays) -> Arrays:
+        return _leaves(session(*arrays))
+
+    return Loaded(run)
+
+
+def _leaves(value: Any) -> list[Any]:
+    if isinstance(value, dict):
+        value = tuple(value.values())
+    if isinstance(value, (tuple, list)):
+        return [leaf for item in value for leaf in _leaves(item)]
+    return [] if value is None else [value]

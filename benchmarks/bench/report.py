@@ -1,0 +1,263 @@
+"""``python -m smartmem.benchmarks.bench.report``: docs/performance.md from benchmarks/results, with
+its pictures in docs/performance/.
+
+Every number there comes from a recorded document; nothing is typed by hand.
+"""
+
+import json
+import re
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+from smartmem.benchmarks.bench import results
+from smartmem.benchmarks.bench.harness import AGAIN
+from smartmem.benchmarks.bench.peers import OURS, PEERS
+from smartmem.benchmarks.bench.plot import speedups
+from smartmem.benchmarks.bench.results import Document, Row
+
+ROOT = Path(__file__).resolve().parents[2]
+RESULTS = ROOT / "benchmarks" / "results"
+PAGE = ROOT / "docs" / "performance.md"
+PICTURES = ROOT / "docs" / "performance"
+
+_HEAD = """# Measured
+
+Made by `make bench-report` from the documents in `benchmarks/results/`, and from nothing else.
+How it is measured, and what the words mean: [benchmarking.md](benchmarking.md).
+"""
+_NONE = "-"
+
+# A row's cell in one table.
+Cell = Callable[[Row], str]
+
+
+def pictures(documents: Sequence[Document]) -> dict[str, str]:
+    """The pictures by file name."""
+    return {
+        _picture_name(document, device, size): speedups(ratios, _names(ratios))
+        for document in documents
+        for (device, size), rows in _groups(document).items()
+        if (ratios := _ratios(rows))
+    }
+
+
+def render(documents: Sequence[Document]) -> str:
+    """The page."""
+    sections = [_document(document) for document in documents if document.rows]
+    return "\n".join([_HEAD, *(sections or ["Nothing is recorded yet.\n"])])
+
+
+def _document(document: Document) -> str:
+    """One file: its machine, then a group of tables for each device and size."""
+    assert document.path is not None
+    blocks = [f"## {document.path.stem}\n", _conditions(document)]
+    for (device, size), rows in _groups(document).items():
+        blocks.append(f"### {device}, `{size}` sizes\n")
+        if _ratios(rows):
+            picture = _picture_name(document, device, size)
+            blocks.append(f"![times of others over smartmem's]({PICTURES.name}/{picture})\n")
+        blocks.append(_tables(rows))
+    return "\n".join(blocks)
+
+
+def _groups(document: Document) -> dict[tuple[str, str], list[Row]]:
+    """The rows by device and size."""
+    groups: dict[tuple[str, str], list[Row]] = {}
+    for row in document.rows:
+        groups.setdefault((row.device, row.size), []).append(row)
+    return groups
+
+
+def _picture_name(document: Document, device: str, size: str) -> str:
+    assert document.path is not None
+    words = re.findall("[A-Za-z0-9]+", f"{document.path.stem} {device} {size}")
+    return f"{'-'.join(words)}.svg"
+
+
+def _ratios(rows: Sequence[Row]) -> dict[str, dict[str, float]]:
+    """By model and contender, the contender's warm time over smartmem's; right answers only."""
+    ratios: dict[str, dict[str, float]] = {}
+    for model, found in _by_model(rows).items():
+        warm = {name: row.warm_ms.median for name, row in found.items() if row.warm_ms is not None}
+        others = [name for name in PEERS if name in warm and name != OURS]
+        if OURS in warm and others:
+            ratios[model] = {name: warm[name] / warm[OURS] for name in others}
+    return ratios
+
+
+def _names(ratios: dict[str, dict[str, float]]) -> list[str]:
+    return [name for name in PEERS if any(name in row for row in ratios.values())]
+
+
+def _conditions(document: Document) -> str:
+    host = document.machine
+    loads = [row.load_average for row in document.rows if row.load_average is not None]
+    days = sorted({row.measured[:10] for row in document.rows if row.measured})
+    commits = sorted({row.commit for row in document.rows if row.commit})
+    devices = [
+        f"- {name}: {facts['kind']}, {facts['driver']}, {facts['api']}, target `{facts['target']}`"
+        for name, facts in document.devices.items()
+    ]
+    lines = [
+        f"- host: {host['processor']}, {host['cores']} cores, {host['memory_gib']} GiB, "
+        f"{host['system']}, Python {host['python']}",
+        *devices,
+        f"- measured {_span(days)} at commit {', '.join(commits)}; load average of the host "
+        f"{_span([f'{load:.1f}' for load in sorted(loads)])}",
+        f"- {', '.join(f'{name} {version}' for name, version in document.versions.items())}",
+    ]
+    if max(loads, default=0.0) > int(host["cores"]):
+        lines.append("- **the host had more to do than it has cores: these times tell little**")
+    return "\n".join(lines) + "\n"
+
+
+def _span(values: Sequence[str]) -> str:
+    if not values:
+        return "unknown"
+    return values[0] if values[0] == values[-1] else f"{values[0]} to {values[-1]}"
+
+
+def _tables(rows: Sequence[Row]) -> str:
+    """All tables of one device and size."""
+    order = [OURS, AGAIN, *PEERS]
+    found = {row.contender for row in rows}
+    contenders = [name for name in dict.fromkeys(order) if name in found]
+    blocks = [
+        "Warm, ms: median (fastest to slowest); A/A is the spread within smartmem's own runs.\n",
+        _warm_table(rows, contenders),
+    ]
+    for title, cell, names in (
+        ("Cold, ms: load + first call.", _cold, contenders),
+        ("Peak memory of the process, MiB.", _memory, contenders),
+        ("Compile time, s.", _compile_time, contenders),
+        (
+            "Kernels launched in one call; of these, layout work alone (with copies and fills), "
+            "and what that moves, MB.",
+            _work,
+            [name for name in contenders if name in (OURS, "iree")],
+        ),
+        ("Relative L2 distance from eager.", _distance, contenders),
+    ):
+        blocks += [f"{title}\n", _table(rows, names, cell)]
+    notes = [_note(row) for row in rows if row.status != "ok" or row.variant]
+    return "\n".join([*blocks, *(["\n".join(notes) + "\n"] if notes else [])])
+
+
+def _by_model(rows: Sequence[Row]) -> dict[str, dict[str, Row]]:
+    models: dict[str, dict[str, Row]] = {}
+    for row in rows:
+        models.setdefault(row.model, {})[row.contender] = row
+    return dict(sorted(models.items()))
+
+
+def _table(rows: Sequence[Row], contenders: Sequence[str], cell: Cell) -> str:
+    lines = [
+        [model, *(cell(found[name]) if name in found else _NONE for name in contenders)]
+        for model, found in _by_model(rows).items()
+    ]
+    return _markdown(["model", *contenders], lines)
+
+
+def _warm_table(rows: Sequence[Row], contenders: Sequence[str]) -> str:
+    ratios = _ratios(rows)
+    lines = [
+        [
+            model,
+            *(_warm(found[name]) if name in found else _NONE for name in contenders),
+            _spread(found.get(OURS)),
+            _gain(ratios.get(model, {})),
+        ]
+        for model, found in _by_model(rows).items()
+    ]
+    return _markdown(["model", *contenders, "A/A", "against the fastest other"], lines)
+
+
+def _markdown(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
+    table = [head, ["---"] * len(head), *lines]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in table) + "\n"
+
+
+def _warm(row: Row) -> str:
+    if row.warm_ms is None:
+        return "**WRONG**" if row.status == "wrong" else row.status
+    warm = row.warm_ms
+    return f"{warm.median:.3g} ({warm.min:.3g} to {warm.max:.3g})"
+
+
+def _spread(row: Row | None) -> str:
+    return _NONE if row is None or row.warm_ms is None else f"{100 * row.warm_ms.spread:.0f} %"
+
+
+def _gain(ratios: dict[str, float]) -> str:
+    """How many times as fast as the fastest other contender smartmem is."""
+    if not ratios:
+        return _NONE
+    best = min(ratios, key=lambda name: ratios[name])
+    return f"{ratios[best]:.2f} x ({best})"
+
+
+def _cold(row: Row) -> str:
+    if row.load_ms is None or row.first_ms is None:
+        return _NONE
+    return f"{row.load_ms:.0f} + {row.first_ms:.0f}"
+
+
+def _memory(row: Row) -> str:
+    if row.peak_host_bytes is None:
+        return _NONE
+    device = f", device {row.device_bytes / 2**20:.0f}" if row.device_bytes else ""
+    return f"{row.peak_host_bytes / 2**20:.0f}{device}"
+
+
+def _compile_time(row: Row) -> str:
+    return _NONE if row.compile_s is None else f"{row.compile_s:.1f}"
+
+
+def _work(row: Row) -> str:
+    if "dispatches" not in row.counts:
+        return _NONE
+    counts = row.counts
+    megabytes = counts["layout_bytes"] / 1e6
+    return f"{counts['dispatches']}, {counts['layout_dispatches']}, {megabytes:.2f}"
+
+
+def _distance(row: Row) -> str:
+    return _NONE if row.relative_l2 is None else f"{row.relative_l2:.1e}"
+
+
+def _note(row: Row) -> str:
+    """Why there is no time, or which variant the time is of and what became of the others."""
+    if row.status != "ok":
+        return f"- {row.model}, {row.contender}: {row.status}: {_one_line(row.reason)}"
+    bad = [f"{c['name']} {c['status']}" for c in row.candidates if c["status"] != "ok"]
+    others = f"; of the others: {', '.join(bad)}" if bad else ""
+    return f"- {row.model}, {row.contender}: best is {row.variant}{others}"
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")[:300]
+
+
+def recorded(folder: Path) -> list[Document]:
+    """The documents of `smartmem bench` in ``folder``; other results lie there, too."""
+    files = sorted(folder.glob("*.json"))
+    ours = [f for f in files if json.loads(f.read_text("utf-8")).get("format") == results.FORMAT]
+    return [results.read(file) for file in ours]
+
+
+def main() -> int:
+    """Write the page and its pictures anew."""
+    documents = recorded(RESULTS)
+    PICTURES.mkdir(exist_ok=True)
+    for old in PICTURES.glob("*.svg"):
+        old.unlink()
+    for name, picture in pictures(documents).items():
+        (PICTURES / name).write_text(picture, encoding="utf-8")
+    PAGE.write_text(render(documents), encoding="utf-8")
+    print(PAGE)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

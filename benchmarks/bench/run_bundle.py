@@ -1,0 +1,99 @@
+"""What ``run.py`` of a bundle does: the weights drawn, then the harness, on one device."""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from smartmem.benchmarks.bench.harness import Harness, Limits, Plan
+from smartmem.benchmarks.bench.peers import OURS, PEERS
+from smartmem.benchmarks.bench.recipe import write_weights
+from smartmem.benchmarks.bench.results import Document, Row
+from smartmem.benchmarks.bench.runner import check_present, describe
+from smartmem.benchmarks.bench.table import line
+from smartmem.benchmarks.bench.task import Candidate, Task
+from smartmem.errors import MismatchError, SmartmemError, UserError
+from smartmem.runtime.bundle import Bundle
+from smartmem.runtime.devices import Device, find, select
+from smartmem.spelling import did_you_mean
+
+
+def main(folder: Path, arguments: Sequence[str] | None = None) -> int:
+    """Measure the bundle at ``folder``; the exit code, as of the command line of smartmem."""
+    options = _options(arguments)
+    try:
+        rows = _measure(folder, options)
+    except SmartmemError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    return MismatchError.exit_code if any(row.status == "wrong" for row in rows) else 0
+
+
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Measure the models of this bundle.")
+    parser.add_argument("names", nargs="*", help="models; all of them without any")
+    parser.add_argument("--device", default="auto", help="auto, cpu, vulkan, or a name")
+    parser.add_argument("--runs", type=int, default=50)
+    parser.add_argument("--budget", type=float, default=120.0, help="seconds of runs per model")
+    parser.add_argument("--time-limit", type=float, default=300.0, help="seconds of one answer")
+    parser.add_argument("--memory-limit", type=int, default=32768, help="MiB of one contender")
+    parser.add_argument("--out", type=Path, default=Path("results.json"), help="the document")
+    parser.add_argument("--resume", action="store_true", help="go on with --out")
+    return parser.parse_args(arguments)
+
+
+def _measure(folder: Path, options: argparse.Namespace) -> list[Row]:
+    index: dict[str, Any] = json.loads((folder / "bundle.json").read_text(encoding="utf-8"))
+    chosen = _chosen(index["models"], options.names)
+    device = find(options.device)
+    document = Document.start(options.out, resume=options.resume, compiled_with=index["versions"])
+    document.devices[device.name] = describe(device)
+    plan = Plan(options.runs, options.budget, again=True)
+    limits = Limits(call_s=options.time_limit, memory_bytes=options.memory_limit << 20)
+    done = {row.key for row in document.rows}
+    for row in chosen:
+        if (row["model"], row["size"], device.name, OURS) in done:
+            continue
+        for measured in _rows(folder, row, device, plan, limits, index["commit"]):
+            document.add([measured])
+            print(line(measured), flush=True)
+        check_present(device)
+    return document.rows
+
+
+def _chosen(models: Sequence[dict[str, Any]], names: Sequence[str]) -> list[dict[str, Any]]:
+    known = {row["model"]: row for row in models}
+    for name in names:
+        if name not in known:
+            raise UserError(
+                f"the bundle has no model {name!r}.{did_you_mean(name, known)}",
+                hint=f"It has {', '.join(known)}.",
+            )
+    return [known[name] for name in dict.fromkeys(names)] if names else list(models)
+
+
+def _rows(
+    folder: Path, row: dict[str, Any], device: Device, plan: Plan, limits: Limits, commit: str
+) -> list[Row]:
+    """The rows of one model; a model that does not suit the device is one that failed."""
+    place = folder / "models" / row["model"]
+    task = Task(row["model"], row["size"], device.target, device.uri, device.kind, place)
+    first = next(iter(row["candidates"].values()))
+    try:
+        bundle = Bundle.open(place / first["file"])
+        write_weights(place, bundle.path, bundle.manifest)
+        entry = select(bundle.manifest, device.uri)[1]
+        candidate = Candidate.of_json(row["candidates"][entry.name])
+    except SmartmemError as error:
+        candidate = Candidate("", failure=str(error))
+    harness = Harness(
+        task,
+        device.name,
+        plan=plan,
+        limits=limits,
+        prepared={OURS: [candidate]},
+        commit=commit,
+    )
+    return list(harness.measure([PEERS[OURS]]))

@@ -1,0 +1,119 @@
+"""Weights from seeds: the same numbers everywhere, and every archive they stand for."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from smartmem.benchmarks.bench.bundle import LEAST_DRAWN, draw_weights, write_recipe
+from smartmem.benchmarks.bench.recipe import KEPT, RECIPE, Drawn, Recipe, write_weights
+from smartmem.errors import UserError
+from smartmem.runtime.bundle import BundleWriter, Manifest, write_archive
+
+
+def test_the_numbers_never_change() -> None:
+    drawn = Drawn(1, (2, 2), -1.0, 1.0).draw()
+    assert drawn.dtype == np.float32
+    expected = [
+        [0.023643136024475098, 0.9009273052215576],
+        [-0.7116808891296387, 0.8972988128662109],
+    ]
+    assert drawn.tolist() == expected
+    many = Drawn(2, (64, 1000), 1.0, 3.0).draw()
+    assert 1.0 <= many.min() < 1.001 and 2.999 < many.max() <= 3.0
+    assert abs(float(many.mean()) - 2.0) < 0.01
+
+
+class Net(nn.Module):
+    """A large convolution before a batch norm, and two large linear layers of one shape."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(8, 64, 3)
+        self.norm = nn.BatchNorm2d(64)
+        self.first = nn.Linear(64, 64)
+        self.second = nn.Linear(64, 64)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.second(self.first(self.norm(self.conv(x)).mean((2, 3))))
+
+
+def test_large_weights_are_drawn_and_statistics_follow() -> None:
+    torch.manual_seed(0)
+    model, inputs = Net().eval(), (torch.randn(1, 8, 9, 9),)
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    drawn = draw_weights(model, inputs)
+    after = model.state_dict()
+    assert [one.shape for one in drawn] == [(64, 8, 3, 3), (64, 64), (64, 64)]
+    assert all(np.prod(one.shape) >= LEAST_DRAWN for one in drawn)
+    for name in ("conv.weight", "first.weight", "second.weight"):
+        assert not torch.equal(before[name], after[name])
+        assert after[name].std().item() == pytest.approx(before[name].std().item(), rel=0.05)
+    assert not torch.equal(after["first.weight"], after["second.weight"])
+    assert torch.equal(before["first.bias"], after["first.bias"])
+    assert not torch.equal(before["norm.running_var"], after["norm.running_var"])
+    assert not model.norm.training
+
+
+def test_the_archive_is_written_anew(tmp_path: Path) -> None:
+    drawn = [Drawn(1, (64, 32, 3), -1.0, 1.0), Drawn(2, (64, 32, 3), -1.0, 1.0)]
+    first, second = (one.draw() for one in drawn)
+    bias = np.arange(7, dtype=np.float32)
+    arrays = {
+        "a@[1, 2, 0]": first.transpose(1, 2, 0),
+        "b": second,
+        "bias": bias,
+        "mask": np.array([True, False, True]),
+        "c": first + 1,
+    }
+    bundle = tmp_path / "model.smartmem"
+    with BundleWriter(bundle) as writer:
+        writer.write_weights(arrays)
+        writer.add_target("cpu", kind="cpu", iree_target="host", vmfb=b"", plan={}, report={})
+        tree = {"kind": "tuple", "items": []}
+        manifest = writer.finish(
+            inputs=(),
+            outputs=(),
+            input_tree={
+                "kind": "tuple",
+                "items": [tree, {"kind": "dict", "items": [], "keys": []}],
+            },
+            output_tree=tree,
+            versions={},
+            source={},
+        )
+    before = (bundle / "weights.irpa").read_bytes()
+    recipe = write_recipe(bundle / "weights.irpa", drawn, tmp_path)
+    assert {name: (e.drawn, e.order) for name, e in recipe.entries.items()} == {
+        "a@[1, 2, 0]": (0, (1, 2, 0)),
+        "b": (1, (0, 1, 2)),
+    }
+    assert set(recipe.kept) == {"bias", "mask", "c"}
+    assert Recipe.of_json(json.loads((tmp_path / RECIPE).read_text())) == recipe
+    (bundle / "weights.irpa").unlink()
+    write_weights(tmp_path, bundle, manifest)
+    assert (bundle / "weights.irpa").read_bytes() == before
+
+
+def test_a_damaged_bundle_is_refused(tmp_path: Path) -> None:
+    bundle = tmp_path / "model.smartmem"
+    bundle.mkdir()
+    archive = bundle / "weights.irpa"
+    write_archive(archive, {"bias": np.ones(4, np.float32)})
+    write_recipe(archive, [], tmp_path)
+    archive.unlink()
+    manifest = _manifest(sha256="of another archive")
+    with pytest.raises(UserError, match="differ from those it was compiled with"):
+        write_weights(tmp_path, bundle, manifest)
+    assert list(bundle.iterdir()) == []
+    assert (tmp_path / KEPT).is_file()
+
+
+def _manifest(sha256: str) -> Manifest:
+    from smartmem.runtime.bundle import WeightsEntry
+
+    weights = WeightsEntry("weights.irpa", sha256, 0, 1)
+    return Manifest((), (), {}, {}, {}, weights, {}, {})
