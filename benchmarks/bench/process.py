@@ -6,6 +6,7 @@ import select
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -15,6 +16,8 @@ from typing import Any, Self
 
 from smartmem.benchmarks.bench.task import Failure
 
+# Where Mesa's and NVIDIA's drivers keep the code they translated.
+_DRIVER_CACHES = ("MESA_SHADER_CACHE_DIR", "__GL_SHADER_DISK_CACHE_PATH")
 # How often the memory of a silent process is looked at; a call that is timed is mostly shorter.
 _POLL_S = 0.5
 _LOG_LINES = 3
@@ -22,12 +25,16 @@ _LOG_BYTES = 4000
 
 
 class Child:
-    """One process with all that it starts. ``log`` takes what it prints."""
+    """One process with all that it starts. ``log`` takes what it prints.
+
+    Its driver finds nothing that another process had translated, so that every start is as cold.
+    """
 
     def __init__(self, log: Path, memory_bytes: int) -> None:
         self._memory_bytes = memory_bytes
         self._log = log
         self._buffer = b""
+        self._caches = tempfile.TemporaryDirectory(prefix="smartmem-driver-")
         self._replies, writer = os.pipe()
         with log.open("wb") as out:
             self._process = subprocess.Popen(
@@ -38,7 +45,11 @@ class Child:
                 pass_fds=(writer,),
                 # So that a hanging compiler ends with the contender that started it.
                 start_new_session=True,
-                env={**os.environ, "PYTHONSAFEPATH": "1"},
+                env={
+                    **os.environ,
+                    **dict.fromkeys(_DRIVER_CACHES, self._caches.name),
+                    "PYTHONSAFEPATH": "1",
+                },
             )
         os.close(writer)
 
@@ -108,6 +119,7 @@ class Child:
                 self._process.stdin.close()
         os.close(self._replies)
         self._replies = -1
+        self._caches.cleanup()
 
 
 def resident_bytes(group: int) -> int:

@@ -52,6 +52,10 @@ def load(task: Task, candidate: Candidate) -> Loaded:
     words = candidate.name.split()
     if words[0] == "load":
         _misbehave(words[1])
+    if words[0] == "cold":
+        cache = Path(os.environ["MESA_SHADER_CACHE_DIR"])
+        assert not list(cache.iterdir()), "another process left something"
+        (cache / "shader").write_bytes(b"code")
     inputs = load_cases(task.folder / INPUTS)
     expected = load_cases(task.folder / EXPECTED)
     calls = 0

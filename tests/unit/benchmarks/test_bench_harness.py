@@ -156,6 +156,11 @@ def built(task: Task, names: list[str], peer: Peer | None = None) -> Row:
     return row
 
 
+def test_every_process_starts_cold(measure: Measure) -> None:
+    rows = measure(a="cold", b="cold")
+    assert [row.status for row in rows.values()] == ["ok", "ok"], rows["b"].reason
+
+
 def test_the_fastest_correct_candidate_is_chosen(task: Task) -> None:
     row = built(task, ["slow", "failing", "wrong", "crash 1", "fine"])
     assert (row.status, row.variant, row.compile_s) == ("ok", "fine", 1.0)
