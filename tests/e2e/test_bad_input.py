@@ -161,8 +161,8 @@ def fails(capsys: Capture, code: int, *arguments: object) -> str:
     [
         ("bad_models:raises", "'bad_models:raises' raised RuntimeError: no such file as weights"),
         ("bad_models:leaves", "'bad_models:leaves' raised SystemExit: 0"),
-        ("bad_models:number", "must return (model, example_inputs), got int"),
-        ("bad_models:constant", "is a int, not a function"),
+        ("bad_models:number", "must return (model, example_inputs) or"),
+        ("bad_models:constant", "is of type int, not a function"),
         ("bad_models:nett", "module 'bad_models' has no 'nett'. Did you mean 'net'?"),
         ("bad_syntax:f", "importing 'bad_syntax' raised SyntaxError: invalid syntax"),
         ("bad_import:f", "raised ModuleNotFoundError: No module named 'not_there_at_all'"),
