@@ -11,7 +11,7 @@ import os
 import sys
 import traceback
 from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import import_module
 
 import click
@@ -136,11 +136,13 @@ def _fail(error: SmartmemError, as_json: bool) -> int:
             "hint": error.hint,
             "exit_code": error.exit_code,
         }
-        try:
+        with suppress(OSError):
             print_json({"error": report})
-        except OSError:
-            # It may be stdout itself that failed: the message on stderr stands.
-            _discard_stdout()
+    try:
+        sys.stdout.flush()
+    except OSError:
+        # It may be stdout itself that failed: the message on stderr stands.
+        _discard_stdout()
     return error.exit_code
 
 

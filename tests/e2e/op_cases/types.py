@@ -77,6 +77,7 @@ FAMILIES["narrow integers"] = Family(
         "shift functions": lambda t: torch.bitwise_right_shift(
             torch.bitwise_left_shift(t.i, 3), t.i
         ),
+        "shift function by tensor": lambda t: torch.bitwise_left_shift(t.i, t.i),
         "shift function by number": lambda t: torch.bitwise_right_shift(t.k, 2),
         "__lshift__": lambda t: aten.__lshift__.Scalar(t.i, 1) + aten.__rshift__.Scalar(t.i, 1),
         "float64 scalar": lambda t: t.x * t.exact,
