@@ -41,6 +41,25 @@ class ConvNorm(nn.Sequential):
             self.append(activation())
 
 
+class Residual(nn.Module):
+    """``body`` beside a shortcut, then ReLU: the shortcut is a 1x1 convolution where shapes differ.
+
+    [B, inputs, H, W] to [B, outputs, H / stride, W / stride].
+    """
+
+    def __init__(self, body: nn.Module, inputs: int, outputs: int, stride: int = 1) -> None:
+        super().__init__()
+        self.body = body
+        self.shortcut = (
+            nn.Identity()
+            if stride == 1 and inputs == outputs
+            else ConvNorm(inputs, outputs, 1, stride, activation=None)
+        )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return (self.body(x) + self.shortcut(x)).relu()
+
+
 def depthwise(width: int, kernel: int, *, bias: bool = True) -> nn.Conv2d:
     """A depthwise convolution that keeps the shape [B, width, H, W]."""
     return nn.Conv2d(width, width, kernel, padding=kernel // 2, groups=width, bias=bias)

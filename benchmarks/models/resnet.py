@@ -5,28 +5,20 @@ from itertools import pairwise
 import torch
 from torch import nn
 
-from smartmem.benchmarks.models.blocks import ConvNorm
+from smartmem.benchmarks.models.blocks import ConvNorm, Residual
 
 
-class Basic(nn.Module):
+class Basic(Residual):
     """Two 3x3 convolutions beside a shortcut.
 
     [B, inputs, H, W] to [B, outputs, H / stride, W / stride].
     """
 
     def __init__(self, inputs: int, outputs: int, stride: int = 1) -> None:
-        super().__init__()
-        self.body = nn.Sequential(
+        body = nn.Sequential(
             ConvNorm(inputs, outputs, 3, stride), ConvNorm(outputs, outputs, 3, activation=None)
         )
-        self.shortcut = (
-            nn.Identity()
-            if stride == 1 and inputs == outputs
-            else ConvNorm(inputs, outputs, 1, stride, activation=None)
-        )
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return (self.body(x) + self.shortcut(x)).relu()
+        super().__init__(body, inputs, outputs, stride)
 
 
 class Encoder(nn.Module):

@@ -2,10 +2,9 @@
 
 from dataclasses import dataclass
 
-import torch
 from torch import nn
 
-from smartmem.benchmarks.models.blocks import ConvNorm
+from smartmem.benchmarks.models.blocks import ConvNorm, Residual
 from smartmem.benchmarks.models.registry import Inputs, Published, Size, calibrated, image, register
 
 
@@ -28,28 +27,20 @@ CONFIGS: dict[Size, Config] = {
 }
 
 
-class Bottleneck(nn.Module):
+class Bottleneck(Residual):
     """1x1, grouped 3x3 and 1x1 convolutions beside a shortcut.
 
     [B, inputs, H, W] to [B, 2 width, H / stride, W / stride].
     """
 
     def __init__(self, inputs: int, width: int, stride: int, groups: int) -> None:
-        super().__init__()
         outputs = 2 * width
-        self.body = nn.Sequential(
+        body = nn.Sequential(
             ConvNorm(inputs, width),
             ConvNorm(width, width, 3, stride, groups=groups),
             ConvNorm(width, outputs, activation=None),
         )
-        self.shortcut = (
-            nn.Identity()
-            if stride == 1 and inputs == outputs
-            else ConvNorm(inputs, outputs, 1, stride, activation=None)
-        )
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return (self.body(x) + self.shortcut(x)).relu()
+        super().__init__(body, inputs, outputs, stride)
 
 
 class ResNeXt(nn.Sequential):
