@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from smartmem.cli.output import json_option, print_json, progress
+from smartmem.cli.options import devices_option, json_option
+from smartmem.cli.output import print_json, progress
 from smartmem.errors import MismatchError, UserError
 
 if TYPE_CHECKING:
@@ -19,14 +20,7 @@ SIZES = ("full", "bench", "tiny")
 @click.command(name="bench")
 @click.argument("names", nargs=-1, required=True, metavar="NAME...|all")
 @click.option("--size", type=click.Choice(SIZES), default="bench", show_default=True)
-@click.option(
-    "--device",
-    "devices",
-    multiple=True,
-    default=("auto",),
-    show_default=True,
-    help="auto, cpu, vulkan, or a name; may be repeated.",
-)
+@devices_option
 @click.option(
     "--against",
     default="eager,iree",

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from smartmem.cli.output import json_option, print_json, print_pairs, progress, size
+from smartmem.cli.options import json_option, targets_option
+from smartmem.cli.output import print_json, print_pairs, progress, size
 from smartmem.errors import UnsupportedError, not_supported, table
 
 if TYPE_CHECKING:
@@ -16,15 +17,7 @@ if TYPE_CHECKING:
 
 @click.command(name="check")
 @click.argument("spec")
-@click.option(
-    "--target",
-    "targets",
-    multiple=True,
-    default=("cpu",),
-    show_default=True,
-    metavar="NAME",
-    help="As for `smartmem compile`; may be repeated.",
-)
+@targets_option
 @json_option
 def command(spec: str, targets: tuple[str, ...], as_json: bool) -> int:
     """Say what compiling SPEC would give: what is not supported, what will be slow and why, what

@@ -8,22 +8,14 @@ from pathlib import Path
 
 import click
 
-from smartmem.cli.output import json_option, print_json, print_pairs, progress
+from smartmem.cli.options import json_option, targets_option
+from smartmem.cli.output import print_json, print_pairs, progress
 from smartmem.cli.report import report_lines
 
 
 @click.command(name="compile")
 @click.argument("spec")
-@click.option(
-    "--target",
-    "targets",
-    multiple=True,
-    default=("cpu",),
-    show_default=True,
-    metavar="NAME",
-    help="cpu, vulkan (the device at hand), llvmpipe, adreno, mali, nvidia, generic, or an IREE "
-    "Vulkan target name; may be repeated.",
-)
+@targets_option
 @click.option(
     "-o",
     "--output",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from smartmem.cli.output import json_option, print_json, print_pairs
+from smartmem.cli.options import json_option
+from smartmem.cli.output import print_json, print_pairs
 
 
 @click.command(name="devices")

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from smartmem.cli.output import json_option, milliseconds, print_json, print_pairs, progress
+from smartmem.cli.options import json_option
+from smartmem.cli.output import milliseconds, print_json, print_pairs, progress
 from smartmem.errors import UserError, os_error
 
 if TYPE_CHECKING:

@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from smartmem.cli.output import json_option, print_json, print_pairs
+from smartmem.cli.options import json_option
+from smartmem.cli.output import print_json, print_pairs
 from smartmem.cli.report import report_lines
 from smartmem.errors import UserError
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from smartmem.cli.output import json_option, print_json, print_pairs, progress
+from smartmem.cli.options import devices_option, json_option
+from smartmem.cli.output import print_json, print_pairs, progress
 from smartmem.errors import MismatchError, SmartmemError, UserError
 
 if TYPE_CHECKING:
@@ -19,14 +20,7 @@ if TYPE_CHECKING:
 @click.argument("path", type=click.Path(path_type=Path))
 @click.argument("spec", required=False)
 @click.option("--source", help="The model, as SPEC.")
-@click.option(
-    "--device",
-    "devices",
-    multiple=True,
-    default=("auto",),
-    show_default=True,
-    help="auto, cpu, vulkan, or a name; may be repeated.",
-)
+@devices_option
 @click.option(
     "--rtol",
     type=click.FloatRange(min=0, min_open=True),
