@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 from e2e.op_cases import FAMILIES, Family, FamilyModel, rand
+from nets import Function
 from torch import Tensor, nn
 from torch.utils._pytree import tree_flatten
 
@@ -188,15 +189,6 @@ def test_outputs_nest_as_in_eager(target: str, compile_and_load: Any) -> None:
 # ----------------------------------------------------------------------------------- refusals
 
 
-class _Function(nn.Module):
-    def __init__(self, function: Any) -> None:
-        super().__init__()
-        self._function = function
-
-    def forward(self, *inputs: Tensor) -> Any:
-        return self._function(*inputs)
-
-
 class _Unsupported(nn.Module):
     """Four things of different kinds that cannot be had, among some that can."""
 
@@ -264,7 +256,7 @@ REFUSED = {
 
 @pytest.mark.parametrize(("function", "reasons"), REFUSED.values(), ids=REFUSED)
 def test_call_is_refused(function: Any, reasons: dict[str, str]) -> None:
-    error = refusal(UnsupportedError, _Function(function).eval(), rand(5, 5))
+    error = refusal(UnsupportedError, Function(function).eval(), rand(5, 5))
     found = {op: row.reason for row in error.rows for op in reasons if op in row.op}
     assert set(found) == set(reasons)
     assert all(part in found[op] for op, part in reasons.items())
@@ -285,7 +277,7 @@ def test_buffers_that_change_are_refused() -> None:
 
 
 def test_inputs_that_change_are_refused() -> None:
-    model = _Function(lambda x: x.add_(1)).eval()
+    model = Function(lambda x: x.add_(1)).eval()
     assert "state" in str(refusal(UnsupportedError, model, rand(3)))
 
 
@@ -294,13 +286,13 @@ def test_training_mode_is_refused() -> None:
 
 
 def test_float64_inputs_are_refused() -> None:
-    error = refusal(UserError, _Function(torch.relu).eval(), rand(3).double())
+    error = refusal(UserError, Function(torch.relu).eval(), rand(3).double())
     assert "float64" in str(error) and "float32" in str(error)
 
 
 def test_dynamic_shapes_are_refused() -> None:
     dynamic = torch.export.export(
-        _Function(torch.relu).eval(),
+        Function(torch.relu).eval(),
         (rand(4, 3),),
         dynamic_shapes={"inputs": ({0: torch.export.Dim("batch")},)},
     )
@@ -308,7 +300,7 @@ def test_dynamic_shapes_are_refused() -> None:
 
 
 def test_int64_inputs_are_checked_at_run_time(compile_and_load: Any) -> None:
-    session = compile_and_load(_Function(lambda i: i + 1).eval(), (torch.tensor([1, 2]),))
+    session = compile_and_load(Function(lambda i: i + 1).eval(), (torch.tensor([1, 2]),))
     low, high = torch.iinfo(torch.int32).min, torch.iinfo(torch.int32).max
     assert session(torch.tensor([low, high - 1])).tolist() == [low + 1, high]
     for value in (low - 1, high + 1):

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
+from nets import Function
+from torch import Tensor
 from unit.frontend.nets import imported
 
 from smartmem.frontend import empties
@@ -13,24 +14,15 @@ from smartmem.frontend.registry import Refusal
 _INPUTS = (torch.zeros(0, 3), torch.ones(2, 3))
 
 
-class _Function(nn.Module):
-    def __init__(self, function: Any) -> None:
-        super().__init__()
-        self._function = function
-
-    def forward(self, *inputs: Tensor) -> Any:
-        return self._function(*inputs)
-
-
 def text_of(function: Any, *inputs: Tensor) -> str:
     """The imported module."""
-    with imported(_Function(function), *inputs) as program:
+    with imported(Function(function), *inputs) as program:
         return str(program.module)
 
 
 def test_inputs_and_outputs_without_elements_are_no_arguments() -> None:
     inputs = (torch.zeros(0, 3), torch.zeros(2, 3))
-    with imported(_Function(lambda e, x: (e * 2, x * 2, x[:, :0])), *inputs) as program:
+    with imported(Function(lambda e, x: (e * 2, x * 2, x[:, :0])), *inputs) as program:
         assert [s.shape for s in program.inputs] == [(0, 3), (2, 3)]
         assert [s.is_empty for s in program.outputs] == [True, False, True]
         main = str(program.module).splitlines()[1]
