@@ -15,6 +15,7 @@ from smartmem.passes.target import known_targets
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "kernels-nvidia-h200.json"
+SOFTWARE = ROOT / "benchmarks" / "results" / "kernels-llvmpipe.json"
 PAGE = ROOT / "docs" / "kernels.md"
 _START, _END = "<!-- tables: start -->", "<!-- tables: end -->"
 
@@ -78,7 +79,23 @@ def _contraction_rows(data: Mapping[str, Any]) -> Iterator[str]:
         yield f"| {' | '.join(cells)} |"
 
 
-def tables(data: Mapping[str, Any]) -> str:
+def _software(data: Mapping[str, Any]) -> Iterator[str]:
+    """What was measured on the software device."""
+    yield (
+        f"{data['device']}, {data['driver']}, {data['date']}, IREE {data['iree']}. "
+        f"{data['method']}."
+    )
+    case = data["tile_that_does_not_divide"]
+    good, bad = case["dividing"], case["not_dividing"]
+    yield ""
+    yield (
+        f"Loops {' x '.join(map(str, case['extents']))}: {good['ms']:.0f} ms with workgroups of "
+        f"{good['workgroup'][1]} rows, {bad['ms']:.0f} ms with {bad['workgroup'][1]}, which do not "
+        "divide."
+    )
+
+
+def tables(data: Mapping[str, Any], software: Mapping[str, Any]) -> str:
     """The generated part of the page."""
     known = [(r["iree_us"], u) for r in data["contractions"] if (u := chosen_us(r)) is not None]
     changed = [iree / us for iree, us in known if us != iree]
@@ -89,20 +106,21 @@ def tables(data: Mapping[str, Any]) -> str:
         f"IREE's own in the geometric mean, {min(changed):.2f} at worst, {max(changed):.0f} at "
         "best."
     )
-    return "\n".join([summary, "", *_model_rows(data), "", *_contraction_rows(data)])
+    gpu = [summary, "", *_model_rows(data), "", *_contraction_rows(data)]
+    return "\n".join([*gpu, "", *_software(software)])
 
 
-def rendered(page: str, data: Mapping[str, Any]) -> str:
-    """``page`` with its tables made anew."""
+def rendered(page: str) -> str:
+    """``page`` with its tables made anew from the recorded results."""
+    data, software = (json.loads(f.read_text(encoding="utf-8")) for f in (RESULTS, SOFTWARE))
     before, rest = page.split(_START)
     _, after = rest.split(_END)
-    return f"{before}{_START}\n\n{tables(data)}\n\n{_END}{after}"
+    return f"{before}{_START}\n\n{tables(data, software)}\n\n{_END}{after}"
 
 
 def main() -> None:
     """Write the page."""
-    data = json.loads(RESULTS.read_text(encoding="utf-8"))
-    PAGE.write_text(rendered(PAGE.read_text(encoding="utf-8"), data), encoding="utf-8")
+    PAGE.write_text(rendered(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 if __name__ == "__main__":
