@@ -1,0 +1,48 @@
+"""Our kernel configurations never cost a user the compile."""
+
+import pytest
+from unit.passes.iree.test_configure import contraction
+
+from smartmem.errors import CompileError
+from smartmem.passes.iree import driver
+from smartmem.passes.iree.cache import Cache
+from smartmem.passes.target import known_targets
+
+TARGET = known_targets()["nvidia"]
+
+
+@pytest.fixture
+def built(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The stream IR that was asked for; iree-compile refuses all that has our configurations."""
+    asked: list[str] = []
+
+    def compile_vmfb(stream_ir: str, *_: object) -> tuple[bytes, tuple[()]]:
+        asked.append(stream_ir)
+        if "compilation_info" in stream_ir:
+            raise CompileError("no such tiles")
+        return b"vmfb", ()
+
+    monkeypatch.setattr(driver, "compile_stream", lambda lowered, *_: lowered)
+    monkeypatch.setattr(driver, "compile_vmfb", compile_vmfb)
+    return asked
+
+
+def test_where_iree_refuses_our_kernels_it_chooses_itself(
+    built: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    made = driver.compile_module(contraction(), TARGET, Cache(None))
+    assert (made.vmfb, made.kernels) == (b"vmfb", {})
+    assert ["compilation_info" in text for text in built] == [True, False]
+    assert "no such tiles" in caplog.text
+
+
+def test_other_failures_are_the_users_to_see(
+    built: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise CompileError("out of luck")
+
+    monkeypatch.setattr(driver, "compile_vmfb", refuse)
+    with pytest.raises(CompileError, match="out of luck"):
+        driver.compile_module(contraction(), TARGET, Cache(None))
+    assert not built
