@@ -14,7 +14,7 @@ export PYTHONSAFEPATH := 1
 
 BIN := .venv/bin
 # iree-compile uses much memory and all cores: at most two tests at once.
-PYTEST := $(BIN)/pytest --numprocesses=2 --dist=loadfile --durations=10
+PYTEST := $(BIN)/pytest --numprocesses=2 --dist=worksteal --durations=10
 
 .PHONY: help setup demo test test-fast bench-setup bench-report lint fmt type lit unit e2e docs dev clean distclean
 

@@ -23,8 +23,10 @@ from smartmem.errors import CompileError, SmartmemError, UnsupportedError, UserE
 Status = Literal["passed", "refused", "wrong", "error", "outside"]
 
 _OWNER = re.compile(r"\bcalls\.(\d+)\b")
-# What torch.export says of shapes that depend on values.
-_UNTRACEABLE = re.compile(r"data-dependent|unbacked symbols|aten\.equal\.default")
+# What torch.export and the importer say of shapes that depend on values.
+_UNTRACEABLE = re.compile(
+    r"data-dependent|unbacked symbols|aten\.equal\.default|aten\._local_scalar_dense"
+)
 _REASON_LENGTH = 300
 
 
@@ -33,8 +35,8 @@ class Outcome:
     """What became of a sample; ``detail`` says why it did not pass.
 
     ``outside``: its inputs or results are of a type that smartmem does not have (float64, complex
-    numbers), ``torch.export`` cannot trace it because a shape depends on values, or eager itself
-    raises.
+    numbers), it is no function of its inputs (it draws random numbers or writes to them),
+    ``torch.export`` cannot trace it because a shape depends on values, or eager itself raises.
     """
 
     sample: SampleId
@@ -49,7 +51,7 @@ def _short(text: object) -> str:
     return " ".join(str(text).split())[:_REASON_LENGTH]
 
 
-def _outside(given: Sample, expected: Any) -> str | None:
+def _foreign(given: Sample, expected: Any) -> str | None:
     """The type among inputs and results that smartmem has not, if any."""
     from smartmem.frontend import types
 
@@ -105,10 +107,10 @@ class _Judge:
         except Exception as error:
             self.report(Outcome(which, "outside", f"eager: {_short(error)}"))
             return False
-        foreign = _outside(one, self.expected[which])
-        if foreign:
-            self.report(Outcome(which, "outside", foreign))
-        return foreign is None
+        reason = one.impurity() or _foreign(one, self.expected[which])
+        if reason:
+            self.report(Outcome(which, "outside", reason))
+        return reason is None
 
     def judge(self, ids: Sequence[SampleId]) -> None:
         """Report on all of ``ids``."""
@@ -133,7 +135,7 @@ class _Judge:
             self._split(ids, error)
             return
         for position, reason in reasons.items():
-            self.report(Outcome(ids[position], "refused", _short(reason)))
+            self.report(_refused(ids[position], reason))
         self.judge([i for position, i in enumerate(ids) if position not in reasons])
 
     def _split(self, ids: Sequence[SampleId], error: Exception) -> None:
@@ -147,12 +149,17 @@ class _Judge:
         self.judge(ids[half:])
 
 
+def _refused(which: SampleId, reason: str) -> Outcome:
+    """What a refusal means, by the ``reason`` it gives."""
+    if _UNTRACEABLE.search(reason):
+        return Outcome(which, "outside", "a shape depends on values")
+    return Outcome(which, "refused", _short(reason))
+
+
 def _failed(which: SampleId, error: Exception) -> Outcome:
     """What an error of one sample alone means."""
-    if _UNTRACEABLE.search(f"{error} {error.__cause__}"):
-        return Outcome(which, "outside", "a shape depends on values")
     if isinstance(error, (UnsupportedError, UserError)):
-        return Outcome(which, "refused", _short(error))
+        return _refused(which, f"{error} {error.__cause__ or ''}")
     kind = "" if isinstance(error, SmartmemError) else f"{type(error).__name__}: "
     return Outcome(which, "error", f"{kind}{_short(error)}")
 

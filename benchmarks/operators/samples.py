@@ -52,9 +52,27 @@ class Sample:
 
     def eager(self) -> Any:
         """What PyTorch gives; the sample keeps its own tensors as they are."""
+        return self._called(copy.deepcopy(self.tensors()))
+
+    def impurity(self) -> str | None:
+        """Why the call is no function of its inputs, if so."""
+        tensors, state = copy.deepcopy(self.tensors()), torch.get_rng_state()
+        self._called(tensors)
+        if not torch.equal(state, torch.get_rng_state()):
+            return "it draws random numbers"
+        if not all(map(_same, tensors, self.tensors())):
+            return "it changes its inputs"
+        return None
+
+    def _called(self, tensors: Sequence[Tensor]) -> Any:
         with torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return self.call(copy.deepcopy(self.tensors()))
+            return self.call(tensors)
+
+
+def _same(a: Tensor, b: Tensor) -> bool:
+    """Whether two tensors hold the same values, NaN equal to itself."""
+    return a.shape == b.shape and bool(((a == b) | ((a != a) & (b != b))).all())
 
 
 class _Call(nn.Module):

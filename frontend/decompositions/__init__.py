@@ -11,7 +11,7 @@ from typing import Any
 
 from smartmem.frontend.decompositions.registry import DECOMPOSITIONS
 
-FAMILIES = ("contraction", "convolution", "grid_sample", "resample", "structure")
+FAMILIES = ("contraction", "convolution", "dropout", "grid_sample", "resample", "structure")
 
 
 def table() -> Mapping[Any, Callable[..., Any]]:

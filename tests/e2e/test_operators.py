@@ -4,16 +4,18 @@ eager.
 The whole of it is run by ``python -m smartmem.benchmarks.operators --claimed --record``.
 """
 
+import pytest
+
 from smartmem.benchmarks.operators import samples, workers
 from smartmem.benchmarks.operators.claims import claims
 from smartmem.benchmarks.operators.judge import Outcome
 from smartmem.benchmarks.operators.results import failures, rows
 from smartmem.benchmarks.operators.samples import SampleId
 
-# Evenly spaced, the first and the last among them.
+# Every so-manieth entry of a family, and so many samples of each: a minute or two in all.
+EVERY = 4
 SAMPLES_PER_ENTRY = 2
-BATCH = 64
-JOBS = 2
+FAMILIES = sorted(set(claims().family_of.values()))
 
 
 def test_every_entry_is_claimed_or_not() -> None:
@@ -22,19 +24,15 @@ def test_every_entry_is_claimed_or_not() -> None:
     assert {*held.family_of, *held.reason_of} == set(samples.names())
 
 
-def test_claimed_entries_have_samples() -> None:
-    assert [op for op in claims().family_of if not samples.samples_of(op)] == []
-
-
-def test_claimed_entries_give_what_eager_gives() -> None:
-    ops = list(claims().family_of)
+@pytest.mark.parametrize("family", FAMILIES)
+def test_claimed_entries_give_what_eager_gives(family: str) -> None:
+    ops = [op for op, its in claims().family_of.items() if its == family][::EVERY]
     ids = [
         SampleId(op, index)
         for op in ops
         for index in samples.spread(len(samples.samples_of(op)), SAMPLES_PER_ENTRY)
     ]
-    batches = [ids[first : first + BATCH] for first in range(0, len(ids), BATCH)]
-    outcomes = list(workers.run(batches, "cpu", JOBS))
+    outcomes = list(workers.run([ids], "cpu", jobs=1))
     assert sorted(outcome.sample for outcome in outcomes) == sorted(ids)
     wrong = [f"{row.op}: {dict(row.reasons)}" for row in failures(rows(outcomes, ops))]
     assert not wrong, "\n".join(wrong)
