@@ -13,7 +13,6 @@ time. Their data is elided from all text that is returned.
 
 import math
 import subprocess
-import sys
 import tempfile
 import time
 import warnings
@@ -95,8 +94,10 @@ def _compile(
     source: Path, output: Path, flags: Sequence[str], limit_s: float | None = None
 ) -> None:
     """Run iree-compile on a module of the torch dialect."""
+    from iree.compiler.tools.binaries import find_tool
+
     command = [
-        str(Path(sys.executable).with_name("iree-compile")),
+        find_tool("iree-compile"),
         str(source),
         "--iree-input-type=torch",
         *flags,

@@ -20,8 +20,9 @@ from smartmem.dialects.layout.weights import SCOPE, entry_of
 from smartmem.errors import CompileError, UserError
 from smartmem.passes.base import PassReport, block_ops, functions
 from smartmem.passes.lower import families
-from smartmem.passes.lower.builder import DeviceKind, Lowering
+from smartmem.passes.lower.builder import Lowering
 from smartmem.passes.lower.registry import RULES
+from smartmem.passes.target import DeviceKind
 
 
 class _Globals:

@@ -6,9 +6,9 @@ from typing import Any
 from smartmem.passes.base import Pass, PassReport
 from smartmem.passes.eliminate_concats import EliminateConcatsPass
 from smartmem.passes.eliminate_views import EliminateViewsPass
-from smartmem.passes.lower.builder import DeviceKind
 from smartmem.passes.lower_to_linalg import LowerToLinalgPass
 from smartmem.passes.select_layouts import SelectLayoutsPass
+from smartmem.passes.target import DeviceKind
 from smartmem.passes.verify_lowered import VerifyLoweredPass
 
 

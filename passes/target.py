@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from typing import Literal
 
 from smartmem.errors import UserError
-from smartmem.passes.lower.builder import DeviceKind
 from smartmem.passes.rules.kernels import KernelLimits
 from smartmem.spelling import did_you_mean
 
@@ -30,6 +30,9 @@ _IREE_NAMES = ("adreno-740", "valhall4", "rdna3", "ampere", "ada")
 
 # Vulkan specification, table "Required Limits": maxStorageBufferRange is at least 2^27.
 VULKAN_MIN_BUFFER_BYTES = 1 << 27
+
+
+DeviceKind = Literal["cpu", "vulkan"]
 
 
 @dataclass(frozen=True)

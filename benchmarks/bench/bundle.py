@@ -1,9 +1,10 @@
 """A folder that a machine without compiler, torch and network measures with one command.
 
     run.py, requirements.txt, README.md, bundle.json
-    lib/                       smartmem's runtime and this harness, copied
+    lib/                       smartmem's runtime, this harness and the suite, copied
     models/NAME/               inputs and eager's answers; model.smartmem without its weights
                                recipe.json and kept.bin: the weights' archive, to be written there
+                               state.npz: the PyTorch model's weights that are not drawn
 
 Large weights are not sent but drawn from seeds (``recipe.py``), here for eager and there for the
 compiled model. So the models are those of the suite with other random numbers for weights: each
@@ -12,7 +13,7 @@ tensor of the mean and spread it has there, and batch norms with the statistics 
 
 import math
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from itertools import permutations
@@ -24,7 +25,7 @@ from numpy.typing import NDArray
 
 from smartmem.benchmarks.bench import results
 from smartmem.benchmarks.bench.contenders import ours
-from smartmem.benchmarks.bench.recipe import RECIPE, Drawn, Entry, Recipe, write_kept
+from smartmem.benchmarks.bench.recipe import RECIPE, STATE, Drawn, Entry, Recipe, write_kept
 from smartmem.benchmarks.bench.task import Candidate
 from smartmem.errors import UserError
 
@@ -36,7 +37,8 @@ INDEX = "bundle.json"
 LEAST_DRAWN = 1 << 12
 _PROBED = 16
 
-# What the machine needs of smartmem: nothing of it imports torch or the compiler.
+# What the machine needs. To measure smartmem takes neither torch nor the compiler; the suite, and
+# all that follows it, is for other contenders.
 _LIBRARY = (
     "smartmem/__init__.py",
     "smartmem/errors.py",
@@ -44,25 +46,16 @@ _LIBRARY = (
     "smartmem/verify.py",
     "runtime/*.py",
     "benchmarks/__init__.py",
-    *(
-        f"benchmarks/bench/{name}.py"
-        for name in (
-            "__init__",
-            "arrays",
-            "harness",
-            "peers",
-            "process",
-            "recipe",
-            "results",
-            "run_bundle",
-            "runner",
-            "serve",
-            "table",
-            "task",
-        )
-    ),
-    "benchmarks/bench/contenders/__init__.py",
-    "benchmarks/bench/contenders/ours.py",
+    "benchmarks/bench/*.py",
+    "benchmarks/bench/contenders/*.py",
+    "benchmarks/models/**/*.py",
+    "benchmarks/stock.py",
+    "passes/__init__.py",
+    "passes/target.py",
+    "passes/targets/*.toml",
+    "passes/rules/__init__.py",
+    "passes/rules/kernels.py",
+    "passes/iree/*.py",
 )
 _REQUIREMENTS = ("iree-base-runtime", "ml_dtypes", "numpy")
 
@@ -90,6 +83,10 @@ a Vulkan driver for GPUs, and no network. Then:
 
 runs every model on the GPU, or on the device that `--device` names, compares it with what PyTorch
 computed when the bundle was written, and writes the document that `smartmem bench --out` writes.
+
+`--against eager,inductor,iree,ncnn` measures others in the same run, where the machine has what
+they need: PyTorch and transformers or diffusers for the models, and their own packages. They get
+the same weights.
 """
 
 
@@ -141,6 +138,7 @@ def _write_model(folder: Path, name: str, size: str, targets: Sequence[str]) -> 
     weights = compiled.path / compiled.manifest.weights.file
     write_recipe(weights, drawn, folder)
     weights.unlink()
+    write_state(model, drawn, folder)
     # Without its seconds: they may be those of the compiler's cache.
     candidates = {
         target: Candidate("", ours.FOLDER, counts=ours.counts_of(report)).to_json()
@@ -149,24 +147,33 @@ def _write_model(folder: Path, name: str, size: str, targets: Sequence[str]) -> 
     return {"model": name, "size": size, "candidates": candidates, "bytes": _bytes_of(folder)}
 
 
-def draw_weights(model: "torch.nn.Module", inputs: Sequence["torch.Tensor"]) -> list[Drawn]:
-    """Put drawn numbers in the place of the large weights of ``model``; what was drawn."""
+def draw_weights(model: "torch.nn.Module", inputs: Sequence["torch.Tensor"]) -> dict[str, Drawn]:
+    """Put drawn numbers in the place of the large weights of ``model``; what was drawn, by name."""
     import torch
 
     from smartmem.benchmarks.models.registry import take_statistics
 
-    drawn: list[Drawn] = []
+    drawn: dict[str, Drawn] = {}
     with torch.no_grad():
-        for parameter in model.parameters():
+        for name, parameter in model.named_parameters():
             if parameter.dtype != torch.float32 or parameter.numel() < LEAST_DRAWN:
                 continue
             one = _like(parameter.numpy(), seed=len(drawn) + 1)
             parameter.copy_(torch.from_numpy(one.draw()))
-            drawn.append(one)
+            drawn[name] = one
     # The statistics are of images: nothing else has batch norms to speak of.
     if all(tensor.is_floating_point() for tensor in inputs):
         take_statistics(model, tuple(inputs))
     return drawn
+
+
+def write_state(model: "torch.nn.Module", drawn: Mapping[str, Drawn], folder: Path) -> None:
+    """Keep in ``folder`` what ``model`` holds beside the ``drawn`` parameters."""
+    # By place in memory: a tied parameter has several names.
+    places = {p.data_ptr() for name, p in model.named_parameters() if name in drawn}
+    state = model.state_dict()
+    rest = {name: t.numpy() for name, t in state.items() if t.data_ptr() not in places}
+    np.savez_compressed(folder / STATE, **rest)
 
 
 def _like(array: NDArray[Any], seed: int) -> Drawn:
@@ -176,13 +183,13 @@ def _like(array: NDArray[Any], seed: int) -> Drawn:
     return Drawn(seed, tuple(array.shape), low, high)
 
 
-def write_recipe(weights: Path, drawn: Sequence[Drawn], folder: Path) -> Recipe:
-    """Say in ``folder`` how to write the archive ``weights`` anew."""
+def write_recipe(weights: Path, drawn: Mapping[str, Drawn], folder: Path) -> Recipe:
+    """Say in ``folder`` how to write the archive ``weights`` anew from ``drawn`` parameters."""
     from iree.runtime import ParameterIndex
 
     index = ParameterIndex()
     index.load(str(weights))
-    tensors = [one.draw() for one in drawn]
+    tensors = [one.draw() for one in drawn.values()]
     entries: dict[str, Entry] = {}
     kept: dict[str, NDArray[np.uint8]] = {}
     for name, held in index.items():
@@ -193,7 +200,8 @@ def write_recipe(weights: Path, drawn: Sequence[Drawn], folder: Path) -> Recipe:
         else:
             entries[name] = entry
     sizes = write_kept(folder, kept)
-    recipe = Recipe(tuple(drawn), entries, sizes)
+    parameters = {name: position for position, name in enumerate(drawn)}
+    recipe = Recipe(tuple(drawn.values()), entries, sizes, parameters)
     results.write(folder / RECIPE, recipe.to_json())
     return recipe
 

@@ -1,7 +1,8 @@
 """Weights that need not be sent: drawn by numpy from a seed, the same on every machine.
 
 A recipe says how to write a weights archive anew: each of its entries is a drawn tensor with its
-dims in some order, or stands in a file of those that are sent. Random numbers are raw bits of
+dims in some order, or stands in a file of those that are sent. It says as well which parameters of
+the PyTorch model they are, for contenders that start from that. Random numbers are raw bits of
 PCG64, which numpy guarantees never to change, made into floats by exact operations only.
 """
 
@@ -20,6 +21,8 @@ from smartmem.runtime.bundle import Manifest, sha256_of, write_archive
 
 RECIPE = "recipe.json"
 KEPT = "kept.bin"
+# What the PyTorch model holds beside the drawn parameters.
+STATE = "state.npz"
 _BITS = 24
 
 
@@ -51,11 +54,14 @@ class Entry:
 
 @dataclass(frozen=True)
 class Recipe:
-    """The tensors to draw, how each entry follows, and the bytes of those that do not, in order."""
+    """The tensors to draw, how each entry of the archive follows, and the bytes of those that do
+    not, in order; ``parameters`` are those of the PyTorch model by the position of their tensor.
+    """
 
     drawn: tuple[Drawn, ...]
     entries: dict[str, Entry]
     kept: dict[str, int]
+    parameters: dict[str, int]
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -66,7 +72,12 @@ class Recipe:
         entries = {
             name: Entry(e["drawn"], tuple(e["order"])) for name, e in data["entries"].items()
         }
-        return Recipe(drawn, entries, data["kept"])
+        return Recipe(drawn, entries, data["kept"], data["parameters"])
+
+    @staticmethod
+    def read(folder: Path) -> "Recipe":
+        """The recipe that lies in ``folder``."""
+        return Recipe.of_json(json.loads((folder / RECIPE).read_text(encoding="utf-8")))
 
     def arrays(self, kept: bytes) -> dict[str, NDArray[Any]]:
         """All entries of the archive by name, given the bytes of those that are not drawn."""
@@ -97,7 +108,7 @@ def write_weights(folder: Path, bundle: Path, manifest: Manifest) -> None:
     target = bundle / manifest.weights.file
     if target.is_file():
         return
-    recipe = Recipe.of_json(json.loads((folder / RECIPE).read_text(encoding="utf-8")))
+    recipe = Recipe.read(folder)
     part = target.with_name(f"{target.name}.part")
     write_archive(part, recipe.arrays(zlib.decompress((folder / KEPT).read_bytes())))
     if sha256_of(part) != manifest.weights.sha256:

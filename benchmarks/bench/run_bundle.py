@@ -1,4 +1,8 @@
-"""What ``run.py`` of a bundle does: the weights drawn, then the harness, on one device."""
+"""What ``run.py`` of a bundle does: the weights drawn, then the harness, on one device.
+
+Other contenders build from the suite's models, which the bundle holds too, with the same weights,
+where the machine has what they need; else their rows say what is missing.
+"""
 
 import argparse
 import json
@@ -7,8 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from smartmem.benchmarks.bench import peers
 from smartmem.benchmarks.bench.harness import Harness, Limits, Plan
-from smartmem.benchmarks.bench.peers import OURS, PEERS
+from smartmem.benchmarks.bench.peers import OURS, Peer
 from smartmem.benchmarks.bench.recipe import write_weights
 from smartmem.benchmarks.bench.results import Document, Row
 from smartmem.benchmarks.bench.runner import check_present, describe
@@ -35,6 +40,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Measure the models of this bundle.")
     parser.add_argument("names", nargs="*", help="models; all of them without any")
     parser.add_argument("--device", default="auto", help="auto, cpu, vulkan, or a name")
+    parser.add_argument("--against", default="", help="contenders besides smartmem, with commas")
     parser.add_argument("--runs", type=int, default=50)
     parser.add_argument("--budget", type=float, default=120.0, help="seconds of runs per model")
     parser.add_argument("--time-limit", type=float, default=300.0, help="seconds of one answer")
@@ -47,6 +53,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
 def _measure(folder: Path, options: argparse.Namespace) -> list[Row]:
     index: dict[str, Any] = json.loads((folder / "bundle.json").read_text(encoding="utf-8"))
     chosen = _chosen(index["models"], options.names)
+    contenders = peers.find([OURS, *(name for name in options.against.split(",") if name)])
     device = find(options.device)
     document = Document.start(options.out, resume=options.resume, compiled_with=index["versions"])
     document.devices[device.name] = describe(device)
@@ -54,9 +61,11 @@ def _measure(folder: Path, options: argparse.Namespace) -> list[Row]:
     limits = Limits(call_s=options.time_limit, memory_bytes=options.memory_limit << 20)
     done = {row.key for row in document.rows}
     for row in chosen:
-        if (row["model"], row["size"], device.name, OURS) in done:
+        key = (row["model"], row["size"], device.name)
+        missing = [peer for peer in contenders if (*key, peer.name) not in done]
+        if not missing:
             continue
-        for measured in _rows(folder, row, device, plan, limits, index["commit"]):
+        for measured in _rows(folder, row, device, missing, plan, limits, index["commit"]):
             document.add([measured])
             print(line(measured), flush=True)
         check_present(device)
@@ -75,7 +84,13 @@ def _chosen(models: Sequence[dict[str, Any]], names: Sequence[str]) -> list[dict
 
 
 def _rows(
-    folder: Path, row: dict[str, Any], device: Device, plan: Plan, limits: Limits, commit: str
+    folder: Path,
+    row: dict[str, Any],
+    device: Device,
+    contenders: Sequence[Peer],
+    plan: Plan,
+    limits: Limits,
+    commit: str,
 ) -> list[Row]:
     """The rows of one model; a model that does not suit the device is one that failed."""
     place = folder / "models" / row["model"]
@@ -96,4 +111,4 @@ def _rows(
         prepared={OURS: [candidate]},
         commit=commit,
     )
-    return list(harness.measure([PEERS[OURS]]))
+    return list(harness.measure(contenders))

@@ -24,7 +24,7 @@ from smartmem.dialects.layout.attributes import ints
 from smartmem.dialects.layout.ops import shape
 from smartmem.passes.base import block_ops, functions, result_bytes
 from smartmem.passes.eliminate_views import index_map_of
-from smartmem.passes.lower.builder import DeviceKind
+from smartmem.passes.target import DeviceKind
 
 # Dispatches of ops that are not one. Counted in what iree-compile 3.13 makes of our lowering.
 _DISPATCHES = {"layout.attention": 4, "layout.layer_norm": 2, "layout.softmax": 2}

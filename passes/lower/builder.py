@@ -9,18 +9,18 @@ knows a layout it does not care about.
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from smartmem.dialects._mlir import arith, ir, linalg, tensor
 from smartmem.dialects.layout.attributes import repr_of
 from smartmem.dialects.layout.build import number, tensor_of
 from smartmem.dialects.layout.ops import element_type, shape
 from smartmem.dialects.layouts import Layout
+from smartmem.passes.target import DeviceKind
 
 Value = Any
 Scalars = Sequence[Value]
 Body = Callable[..., Value]
-DeviceKind = Literal["cpu", "vulkan"]
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import sys
 import venv
 from pathlib import Path
 
@@ -66,6 +67,19 @@ def test_it_runs_and_agrees_with_eager(bundle: Path, python: Path, device: str) 
         assert row["warm_ms"]["runs"] == 3
     assert {"smartmem", "torch", "iree-base-runtime"} <= set(document["versions"])
     assert not list(bundle.rglob("torch"))
+
+
+def test_others_get_the_same_weights(bundle: Path, python: Path) -> None:
+    """Where there is PyTorch it computes from the bundle; where there is none, its row says so."""
+    names = ["vit-tiny", "--device", "cpu", "--runs", "3", "--against", "eager"]
+    for interpreter, status in ((Path(sys.executable), "ok"), (python, "not installed")):
+        out = bundle.parent / f"{status}.json"
+        done = run(interpreter, bundle, *names, "--out", str(out))
+        assert done.returncode == 0, done.stderr
+        rows = {row["contender"]: row for row in json.loads(out.read_text())["rows"]}
+        assert rows["smartmem"]["status"] == "ok"
+        assert rows["eager"]["status"] == status, rows["eager"]["reason"]
+        assert status != "ok" or rows["eager"]["relative_l2"] < 1e-6
 
 
 def test_its_size_and_contents(bundle: Path) -> None:

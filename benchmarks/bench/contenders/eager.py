@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from smartmem.benchmarks.bench.arrays import save_cases
+from smartmem.benchmarks.bench.contenders.model import model_of
 from smartmem.benchmarks.bench.task import EXPECTED, INPUTS, Arrays, Candidate, Loaded, Task
 
 if TYPE_CHECKING:
@@ -38,11 +39,9 @@ def placed_model(task: Task) -> "torch.nn.Module":
     """The model where it is to run."""
     import torch
 
-    from smartmem.benchmarks.models import suite
-
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False
-    return suite.build(task.spec)[0].to(place(task))
+    return model_of(task)[0].to(place(task))
 
 
 def loaded(model: Any, where: str) -> Loaded:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from smartmem.benchmarks.bench.arrays import load_cases
+from smartmem.benchmarks.bench.contenders.model import model_of
 from smartmem.benchmarks.bench.task import EXPECTED, Arrays, Candidate, Loaded, Task
 
 _STEM = "ncnn"
@@ -28,10 +29,9 @@ def build_for(task: Task, *, half: bool) -> list[Candidate]:
     """The model in ncnn's own two files; ``half`` allows storage and arithmetic in 16 bits."""
     import torch
 
-    from smartmem.benchmarks.models import suite
     from smartmem.verify import TOLERANCES
 
-    model, inputs = suite.build(task.spec)
+    model, inputs = model_of(task)
     folder = task.folder / f"{_STEM}-{16 if half else 32}"
     folder.mkdir(exist_ok=True)
     started = time.perf_counter()

@@ -2,6 +2,7 @@
 
 import time
 
+from smartmem.benchmarks.bench.contenders.model import model_of
 from smartmem.benchmarks.bench.task import Arrays, Candidate, Loaded, Task
 
 _FILE = "model.onnx"
@@ -11,9 +12,7 @@ def build(task: Task) -> list[Candidate]:
     """The ONNX file; the session optimises it when it is loaded."""
     import torch
 
-    from smartmem.benchmarks.models import suite
-
-    model, inputs = suite.build(task.spec)
+    model, inputs = model_of(task)
     started = time.perf_counter()
     program = torch.onnx.export(model, inputs, dynamo=True, verbose=False)
     assert program is not None

@@ -4,6 +4,7 @@ Which flags are best differs by model and device, so each variant is a candidate
 compared with eager and timed. Attention is decomposed, as IREE does not compile its own for Vulkan.
 """
 
+from smartmem.benchmarks.bench.contenders.model import model_of
 from smartmem.benchmarks.bench.contenders.ours import counts_of
 from smartmem.benchmarks.bench.task import EXPECTED, Arrays, Candidate, Loaded, Task
 
@@ -25,12 +26,11 @@ _REASON_LENGTH = 300
 
 def build(task: Task) -> list[Candidate]:
     """Every variant; those that do not compile say why."""
-    from smartmem.benchmarks.models import suite
     from smartmem.benchmarks.stock import write_stock_source
     from smartmem.runtime.bundle import write_archive
 
     source = task.folder / "stock.mlirbc"
-    write_stock_source(*suite.build(task.spec), source)
+    write_stock_source(*model_of(task), source)
     write_archive(task.folder / _NO_WEIGHTS, {})
     return [_variant(task, name, flags) for name, flags in VARIANTS.items()]
 

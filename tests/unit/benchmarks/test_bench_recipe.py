@@ -8,8 +8,16 @@ import pytest
 import torch
 from torch import nn
 
-from smartmem.benchmarks.bench.bundle import LEAST_DRAWN, draw_weights, write_recipe
-from smartmem.benchmarks.bench.recipe import KEPT, RECIPE, Drawn, Recipe, write_weights
+from smartmem.benchmarks.bench.bundle import (
+    LEAST_DRAWN,
+    draw_weights,
+    write_recipe,
+    write_state,
+)
+from smartmem.benchmarks.bench.contenders.model import model_of
+from smartmem.benchmarks.bench.recipe import KEPT, RECIPE, STATE, Drawn, Recipe, write_weights
+from smartmem.benchmarks.bench.task import Task
+from smartmem.benchmarks.models import suite
 from smartmem.errors import UserError
 from smartmem.runtime.bundle import BundleWriter, Manifest, write_archive
 
@@ -47,9 +55,11 @@ def test_large_weights_are_drawn_and_statistics_follow() -> None:
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     drawn = draw_weights(model, inputs)
     after = model.state_dict()
-    assert [one.shape for one in drawn] == [(64, 8, 3, 3), (64, 64), (64, 64)]
-    assert all(np.prod(one.shape) >= LEAST_DRAWN for one in drawn)
-    for name in ("conv.weight", "first.weight", "second.weight"):
+    shapes = {name: one.shape for name, one in drawn.items()}
+    large = {"conv.weight": (64, 8, 3, 3), "first.weight": (64, 64), "second.weight": (64, 64)}
+    assert shapes == large
+    assert all(np.prod(shape) >= LEAST_DRAWN for shape in shapes.values())
+    for name in large:
         assert not torch.equal(before[name], after[name])
         assert after[name].std().item() == pytest.approx(before[name].std().item(), rel=0.05)
     assert not torch.equal(after["first.weight"], after["second.weight"])
@@ -59,8 +69,11 @@ def test_large_weights_are_drawn_and_statistics_follow() -> None:
 
 
 def test_the_archive_is_written_anew(tmp_path: Path) -> None:
-    drawn = [Drawn(1, (64, 32, 3), -1.0, 1.0), Drawn(2, (64, 32, 3), -1.0, 1.0)]
-    first, second = (one.draw() for one in drawn)
+    drawn = {
+        "first": Drawn(1, (64, 32, 3), -1.0, 1.0),
+        "second": Drawn(2, (64, 32, 3), -1.0, 1.0),
+    }
+    first, second = (one.draw() for one in drawn.values())
     bias = np.arange(7, dtype=np.float32)
     arrays = {
         "a@[1, 2, 0]": first.transpose(1, 2, 0),
@@ -92,10 +105,44 @@ def test_the_archive_is_written_anew(tmp_path: Path) -> None:
         "b": (1, (0, 1, 2)),
     }
     assert set(recipe.kept) == {"bias", "mask", "c"}
+    assert recipe.parameters == {"first": 0, "second": 1}
     assert Recipe.of_json(json.loads((tmp_path / RECIPE).read_text())) == recipe
     (bundle / "weights.irpa").unlink()
     write_weights(tmp_path, bundle, manifest)
     assert (bundle / "weights.irpa").read_bytes() == before
+
+
+class Tied(nn.Module):
+    """A large weight of two names, a small one and a buffer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed = nn.Embedding(128, 64)
+        self.head = nn.Linear(64, 128)
+        self.head.weight = self.embed.weight
+        self.register_buffer("scale", torch.rand(3))
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        return self.head(self.embed(tokens)) * self.scale.sum()
+
+
+def test_a_contender_starts_from_the_same_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The weights of a bundle go into the suite's model, whatever numbers that had."""
+    tokens = torch.arange(5)
+    model = Tied().eval()
+    drawn = draw_weights(model, (tokens,))
+    archive = tmp_path / "weights.irpa"
+    write_archive(archive, {"a": model.embed.weight.detach().numpy()})
+    write_recipe(archive, drawn, tmp_path)
+    write_state(model, drawn, tmp_path)
+    assert (tmp_path / STATE).stat().st_size < model.embed.weight.nbytes / 4
+
+    monkeypatch.setattr(suite, "build", lambda _: (Tied().eval(), (tokens,)))
+    task = Task("tied", "tiny", "cpu", "local-task", "cpu", tmp_path)
+    again, _ = model_of(task)
+    assert torch.equal(again(tokens), model(tokens))
 
 
 def test_a_damaged_bundle_is_refused(tmp_path: Path) -> None:
@@ -103,7 +150,7 @@ def test_a_damaged_bundle_is_refused(tmp_path: Path) -> None:
     bundle.mkdir()
     archive = bundle / "weights.irpa"
     write_archive(archive, {"bias": np.ones(4, np.float32)})
-    write_recipe(archive, [], tmp_path)
+    write_recipe(archive, {}, tmp_path)
     archive.unlink()
     manifest = _manifest(sha256="of another archive")
     with pytest.raises(UserError, match="differ from those it was compiled with"):
