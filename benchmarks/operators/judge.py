@@ -23,10 +23,14 @@ from smartmem.errors import CompileError, SmartmemError, UnsupportedError, UserE
 Status = Literal["passed", "refused", "wrong", "error", "outside"]
 
 _OWNER = re.compile(r"\bcalls\.(\d+)\b")
-# What torch.export and the importer say of shapes that depend on values.
-_UNTRACEABLE = re.compile(
-    r"data-dependent|unbacked symbols|aten\.equal\.default|aten\._local_scalar_dense"
-)
+# Refusals of samples that stand outside, whatever compiles them: what torch.export, the importer
+# and our own checks say of them.
+_OUTSIDE = {
+    "a shape depends on values": re.compile(
+        r"data-dependent|unbacked symbols|aten\.equal\.default|aten\._local_scalar_dense"
+    ),
+    "it writes to its inputs": re.compile(r"_input_mutation|_native_batch_norm_legit_functional"),
+}
 _REASON_LENGTH = 300
 
 
@@ -151,8 +155,9 @@ class _Judge:
 
 def _refused(which: SampleId, reason: str) -> Outcome:
     """What a refusal means, by the ``reason`` it gives."""
-    if _UNTRACEABLE.search(reason):
-        return Outcome(which, "outside", "a shape depends on values")
+    for fault, pattern in _OUTSIDE.items():
+        if pattern.search(reason):
+            return Outcome(which, "outside", fault)
     return Outcome(which, "refused", _short(reason))
 
 

@@ -11,7 +11,15 @@ from typing import Any
 
 from smartmem.frontend.decompositions.registry import DECOMPOSITIONS
 
-FAMILIES = ("contraction", "convolution", "dropout", "grid_sample", "resample", "structure")
+FAMILIES = (
+    "attention",
+    "contraction",
+    "convolution",
+    "dropout",
+    "grid_sample",
+    "resample",
+    "structure",
+)
 
 
 def table() -> Mapping[Any, Callable[..., Any]]:

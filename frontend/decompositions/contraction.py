@@ -14,14 +14,19 @@ def bilinear(left: Tensor, right: Tensor, weight: Tensor, bias: Tensor | None = 
     return product if bias is None else product + bias
 
 
-@decomposes("_cdist_forward.default")
-def cdist(left: Tensor, right: Tensor, p: float, compute_mode: int | None) -> Tensor:
+def _lengths(rows: Tensor, p: float) -> Tensor:
+    """Norms over the last dim; 0 where there are no elements, which PyTorch refuses for ``inf``."""
+    return torch.linalg.vector_norm(rows, p, dim=-1) if rows.numel() else rows.sum(-1)
+
+
+@decomposes("cdist.default", "_cdist_forward.default")
+def cdist(left: Tensor, right: Tensor, p: float = 2.0, compute_mode: int | None = None) -> Tensor:
     """Distances of all rows of left [*, P, M] to all of right [*, R, M]."""
-    return torch.linalg.vector_norm(left.unsqueeze(-2) - right.unsqueeze(-3), p, dim=-1)
+    return _lengths(left.unsqueeze(-2) - right.unsqueeze(-3), p)
 
 
 @decomposes("_pdist_forward.default")
 def pdist(x: Tensor, p: float = 2) -> Tensor:
     """Distances of every row of x [N, M] to those after it."""
     first, second = torch.triu_indices(x.shape[0], x.shape[0], 1)
-    return torch.linalg.vector_norm(x[first] - x[second], p, dim=-1)
+    return _lengths(x[first] - x[second], p)

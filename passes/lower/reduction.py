@@ -69,8 +69,13 @@ def stepwise(low: Lowering, value: Any, axes: Sequence[int], kind: str) -> Any:
     """``reduced``; on Vulkan one run of neighbouring axes at a time, innermost first, because a
     subgroup reduction over several loops is wrong there (docs/iree-miscompiles.md). Extremes
     of integers go unsigned there (``goes_unsigned``).
+
+    On the CPU what reduces all axes takes the innermost first: IREE refuses to compile the sum to
+    one number of a product with a tensor of fewer dims.
     """
     if low.device != "vulkan":
+        if len(axes) == len(shape(value)) > 1:
+            return reduced(reduced(value, axes[-1:], kind), axes[:-1], kind)
         return reduced(value, axes, kind)
     if goes_unsigned(low, kind, element_type(value)):
         return sign_flipped(stepwise(low, sign_flipped(value), axes, f"u{kind}"))

@@ -96,3 +96,15 @@ def test_options_are_checked() -> None:
     graph = torch.fx.symbolic_trace(nn.Identity())
     with pytest.raises(UserError, match="unknown option"):
         smartmem_backend(graph, (), options={"x": 1})
+
+
+def test_the_fused_layers_of_inference_are_compiled() -> None:
+    """Called without gradients, PyTorch's transformer layers are one op each."""
+    torch.manual_seed(0)
+    torch._dynamo.reset()
+    layer = nn.TransformerEncoderLayer(16, 2, 32, activation="gelu", batch_first=True).eval()
+    x, padding = torch.randn(2, 5, 16), torch.arange(5) > torch.tensor([[4], [2]])
+    compiled = torch.compile(layer, backend="smartmem", options={"strict": True})
+    with torch.no_grad():
+        ours, eager = (f(x, src_key_padding_mask=padding) for f in (compiled, layer))
+    assert (ours - eager).norm() <= 1e-5 * eager.norm()

@@ -28,11 +28,13 @@ func.func @largest(%x: tensor<4x6xf16>) -> tensor<4xf16> {
 
 // -----
 
-// min over integers starts at the largest integer; all dims give a scalar.
+// min over integers starts at the largest integer; all dims give a scalar, the innermost first.
 
 // CHECK-LABEL: func.func @smallest_integer
 // CHECK: arith.constant 2147483647 : i32
-// CHECK: iterator_types = ["reduction", "reduction"]} ins(%arg0 : tensor<4x6xi32>) outs(%{{.*}} : tensor<i32>)
+// CHECK: iterator_types = ["parallel", "reduction"]} ins(%arg0 : tensor<4x6xi32>)
+// CHECK: arith.minsi
+// CHECK: iterator_types = ["reduction"]} ins(%{{.*}} : tensor<4xi32>) outs(%{{.*}} : tensor<i32>)
 // CHECK: arith.minsi
 func.func @smallest_integer(%x: tensor<4x6xi32>) -> tensor<i32> {
   %0 = "layout.reduce"(%x) {dims = array<i64: 0, 1>, kind = "min"} : (tensor<4x6xi32>) -> tensor<i32>
