@@ -122,12 +122,18 @@ def _tables(rows: Sequence[Row]) -> str:
     """All tables of one device and size."""
     order = [OURS, AGAIN, *PEERS]
     found = {row.contender for row in rows}
+    busy = {row.contender for row in rows if row.busy_ms is not None}
     contenders = [name for name in dict.fromkeys(order) if name in found]
     blocks = [
         "Warm, ms: median (fastest to slowest); A/A is the spread within smartmem's own runs.\n",
         _warm_table(rows, contenders),
     ]
     for title, cell, names in (
+        (
+            "Of a warm call the device computes, ms, by its own clock.",
+            _busy,
+            [name for name in contenders if name in busy],
+        ),
         ("Cold, ms: load + first call.", _cold, contenders),
         ("Peak memory of the process, MiB.", _memory, contenders),
         ("Compile time, s.", _compile_time, contenders),
@@ -139,7 +145,8 @@ def _tables(rows: Sequence[Row]) -> str:
         ),
         ("Relative L2 distance from eager.", _distance, contenders),
     ):
-        blocks += [f"{title}\n", _table(rows, names, cell)]
+        if names:
+            blocks += [f"{title}\n", _table(rows, names, cell)]
     notes = [_note(row) for row in rows if row.status != "ok" or row.variant]
     return "\n".join([*blocks, *(["\n".join(notes) + "\n"] if notes else [])])
 
@@ -201,6 +208,10 @@ def _cold(row: Row) -> str:
     if row.load_ms is None or row.first_ms is None:
         return _NONE
     return f"{row.load_ms:.0f} + {row.first_ms:.0f}"
+
+
+def _busy(row: Row) -> str:
+    return _NONE if row.busy_ms is None else f"{row.busy_ms:.3g}"
 
 
 def _memory(row: Row) -> str:

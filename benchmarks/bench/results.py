@@ -61,7 +61,8 @@ class Row:
     """One contender on one model. Times are there only where the answer was right.
 
     ``variant`` is the chosen one of ``candidates``; ``relative_l2`` the worst over all outputs and
-    both inputs; ``compile_s`` what the chosen variant took, ``build_s`` all of them, imports and
+    both inputs; ``busy_ms`` what the device computes per call, by its own clock, in a run apart;
+    ``compile_s`` what the chosen variant took, ``build_s`` all of them, imports and
     export included. ``measured`` and ``load_average`` are of the end of the row's measurement,
     ``commit`` of smartmem.
     """
@@ -79,6 +80,7 @@ class Row:
     load_ms: float | None = None
     first_ms: float | None = None
     warm_ms: Warm | None = None
+    busy_ms: float | None = None
     build_s: float | None = None
     compile_s: float | None = None
     peak_host_bytes: int | None = None

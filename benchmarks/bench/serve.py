@@ -18,7 +18,7 @@ from threading import Thread
 from typing import Any
 
 from smartmem.benchmarks.bench.arrays import load_cases, save_cases
-from smartmem.benchmarks.bench.task import INPUTS, Arrays, Candidate, Loaded, Task
+from smartmem.benchmarks.bench.task import INPUTS, Arrays, Candidate, Failure, Loaded, Task
 
 _REASON_LENGTH = 1500
 
@@ -58,7 +58,13 @@ class Server:
     def finish(self) -> dict[str, Any]:
         """What is known at the end only."""
         assert self._loaded is not None, "nothing is loaded"
-        return {"peak_host_bytes": peak_host_bytes(), "device_bytes": self._loaded.device_bytes()}
+        facts = {"peak_host_bytes": peak_host_bytes(), "device_bytes": self._loaded.device_bytes()}
+        try:
+            return {**facts, "busy_ms": self._loaded.busy_ms(self._cases[0])}
+        except Failure as failure:
+            # The times stand without it.
+            print(f"no busy time: {failure.reason}", file=sys.stderr, flush=True)
+            return facts
 
 
 def peak_host_bytes() -> int | None:

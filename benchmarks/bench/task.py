@@ -81,7 +81,12 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Loaded:
-    """A model ready to run: host arrays in, host arrays out; its peak of device memory if known."""
+    """A model ready to run: host arrays in, host arrays out.
+
+    ``device_bytes`` is its peak of device memory, ``busy_ms`` what the device computes per call on
+    given inputs, by its own clock; None where they cannot be known. ``busy_ms`` may raise Failure.
+    """
 
     run: Callable[[Arrays], Arrays]
     device_bytes: Callable[[], int | None] = lambda: None
+    busy_ms: Callable[[Arrays], float | None] = lambda _: None

@@ -38,14 +38,25 @@ def build(task: Task) -> list[Candidate]:
 
 def load(task: Task, candidate: Candidate) -> Loaded:
     """A session on the device."""
+    from smartmem.benchmarks.bench.busy import busy_ms
+    from smartmem.runtime.module import dtype_of
     from smartmem.runtime.session import load as open_session
 
     session = open_session(task.folder / candidate.file, device=task.uri)
+    bundle, manifest = session.bundle, session.manifest
 
     def run(arrays: Arrays) -> Arrays:
         return _leaves(session(*arrays))
 
-    return Loaded(run)
+    def busy(arrays: Arrays) -> float | None:
+        narrow = [
+            array.astype(dtype_of(spec.dtype), copy=False)
+            for array, spec in zip(arrays, manifest.inputs, strict=True)
+        ]
+        module = bundle.vmfb(session.target)
+        return busy_ms(task, module, bundle.weights, narrow, manifest.parameter_scope)
+
+    return Loaded(run, busy_ms=busy)
 
 
 def _leaves(value: Any) -> list[Any]:

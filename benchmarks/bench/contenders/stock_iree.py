@@ -56,18 +56,17 @@ def _variant(task: Task, name: str, flags: tuple[str, ...]) -> Candidate:
 def load(task: Task, candidate: Candidate) -> Loaded:
     """The module on the device, called just as smartmem's own are."""
     from smartmem.benchmarks.bench.arrays import load_cases
+    from smartmem.benchmarks.bench.busy import busy_ms
     from smartmem.runtime.module import DeviceModule
 
     dtypes = [array.dtype for array in load_cases(task.folder / EXPECTED)[0]]
-    module = DeviceModule(
-        task.uri,
-        task.folder / candidate.file,
-        task.folder / _NO_WEIGHTS,
-        entry="main",
-        scope="model",
-    )
+    vmfb, weights = task.folder / candidate.file, task.folder / _NO_WEIGHTS
+    module = DeviceModule(task.uri, vmfb, weights, entry="main", scope="model")
 
     def run(arrays: Arrays) -> Arrays:
         return module(arrays, dtypes)
 
-    return Loaded(run)
+    def busy(arrays: Arrays) -> float | None:
+        return busy_ms(task, vmfb, weights, arrays, "model")
+
+    return Loaded(run, busy_ms=busy)
