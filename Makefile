@@ -16,7 +16,7 @@ BIN := .venv/bin
 # iree-compile uses much memory and all cores: at most two tests at once.
 PYTEST := $(BIN)/pytest --numprocesses=2 --dist=worksteal --durations=10
 
-.PHONY: help setup demo test test-fast bench-setup bench-report lint fmt type lit unit e2e docs dev clean distclean
+.PHONY: help setup demo test test-fast nightly bench-setup bench-report lint fmt type lit unit e2e docs dev clean distclean
 
 help:
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
@@ -32,6 +32,9 @@ test: lint lit unit e2e ## everything that needs no GPU (20 minutes at most on 2
 test-fast: setup ## lit and unit tests (2 minutes at most)
 	$(BIN)/lit --succinct tests/lit
 	$(PYTEST) -m 'not slow' tests/unit
+
+nightly: setup ## what takes too long for every change
+	$(PYTEST) -m nightly tests
 
 bench-setup: setup ## peers of `smartmem bench` that `make setup` leaves out
 	$(BIN)/python -m pip install --quiet $$($(BIN)/python scripts/requirements.py bench)
@@ -58,7 +61,7 @@ unit: setup ## the unit tests
 	$(PYTEST) tests/unit
 
 e2e: setup ## models from end to end, against eager
-	$(PYTEST) tests/e2e
+	$(PYTEST) -m 'not nightly' tests/e2e
 
 docs: setup ## the pages made of recorded results
 	$(BIN)/python -m smartmem.benchmarks.operators.page docs/operators.md

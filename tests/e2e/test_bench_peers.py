@@ -31,7 +31,7 @@ def test_stock_iree_is_the_best_of_its_variants(tmp_path: Path) -> None:
     assert row["variant"] == min(times, key=lambda name: times[name])
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_inductor(tmp_path: Path) -> None:
     row = measured("inductor", tmp_path / "bench.json")
     assert row["status"] == "ok", row["reason"]
