@@ -4,6 +4,8 @@ it as one op.
 
 from typing import Any
 
+import torch
+
 from smartmem.dialects.layout import build, shapes
 from smartmem.frontend.registry import Refusal, imports
 
@@ -20,6 +22,24 @@ def _repeat_heads(value: Value, heads: int) -> Value:
     return build.reshape(spread, (*batch, heads, length, features))
 
 
+def _keeps(mask: torch.Tensor) -> torch.Tensor | None:
+    """Where a constant mask lets a key through as it is, if it hides all others; else None."""
+    if mask.dtype == torch.bool:
+        return mask
+    # Models hide by the lowest number, too: no score is left beside it.
+    hidden = mask <= torch.finfo(mask.dtype).min / 2
+    return mask == 0 if bool(((mask == 0) | hidden).all()) else None
+
+
+def _is_plain(mask: torch.Tensor | None, rows: int, keys: int) -> tuple[bool, bool]:
+    """Whether a constant mask hides nothing, and whether it hides the future alone."""
+    keeps = None if mask is None else _keeps(mask)
+    if keeps is None:
+        return False, False
+    past = torch.ones(rows, keys, dtype=torch.bool).tril()
+    return bool(keeps.all()), bool((keeps == past).all())
+
+
 @imports("scaled_dot_product_attention.default")
 def attention(
     ctx: Any,
@@ -32,9 +52,13 @@ def attention(
     scale: float | None,
     enable_gqa: bool,
 ) -> Value:
-    """softmax(scale * q k^T + mask) v."""
+    """softmax(scale * q k^T + mask) v. Masks that say nothing, or what ``causal`` says, go."""
     if dropout_p:
         raise Refusal("attention with dropout", "call model.eval()")
+    lengths = build.shape(query)[-2], build.shape(key)[-2]
+    hides_nothing, hides_future = _is_plain(ctx.constant_of("attn_mask"), *lengths)
+    if hides_nothing or hides_future:
+        attn_mask, is_causal = None, is_causal or not hides_nothing
     if enable_gqa:
         heads = build.shape(query)[-3]
         key, value = _repeat_heads(key, heads), _repeat_heads(value, heads)

@@ -49,6 +49,12 @@ FAMILIES["attention"] = Family(
         "constant mask": lambda t: F.scaled_dot_product_attention(
             t.q, t.k, t.v, _causal_by_hand(5, 9)
         ),
+        "constant mask that hides nothing": lambda t: F.scaled_dot_product_attention(
+            t.q, t.k, t.v, torch.ones(5, 9, dtype=torch.bool)
+        ),
+        "constant mask of the future": lambda t: F.scaled_dot_product_attention(
+            t.q, t.k, t.v, torch.ones(5, 9, dtype=torch.bool).tril()
+        ),
         "constant bias": lambda t: F.scaled_dot_product_attention(t.q, t.k, t.v, t.table),
         "grouped queries": lambda t: F.scaled_dot_product_attention(
             t.gq, t.k, t.v, enable_gqa=True

@@ -2,9 +2,11 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from unit.frontend.nets import imported, imported_net
 
+from smartmem.dialects._mlir import ir
 from smartmem.errors import UnsupportedError, UserError
 from smartmem.frontend.export import export
 from smartmem.passes.base import block_ops, functions
@@ -50,6 +52,42 @@ class Moves(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         moved = x.reshape(2, 24)[:, 2:14]
         return torch.cat([(moved @ self.weight.reshape(12, 4)).relu(), moved], 1).permute(1, 0)
+
+
+class Masked(nn.Module):
+    """Attention under a mask that is a constant."""
+
+    def __init__(self, mask: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("mask", mask)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.scaled_dot_product_attention(x, x, x, self.mask)
+
+
+_PAST = torch.ones(6, 6, dtype=torch.bool).tril()
+_LOWEST = torch.finfo(torch.float32).min
+
+
+@pytest.mark.parametrize(
+    ("mask", "operands", "causal"),
+    [
+        (torch.ones(1, 1, 1, 6, dtype=torch.bool), 3, False),
+        (torch.zeros(6, 6), 3, False),
+        (_PAST, 3, True),
+        (torch.zeros(1, 1, 6, 6).masked_fill(~_PAST, _LOWEST), 3, True),
+        (torch.zeros(6, 6).masked_fill(~_PAST, -torch.inf), 3, True),
+        (_PAST.T, 4, False),
+        (torch.ones(6, 6), 4, False),
+        (torch.zeros(6, 6).masked_fill(~_PAST, -1e4), 4, False),
+    ],
+)
+def test_masks_that_say_little_go(mask: Tensor, operands: int, causal: bool) -> None:
+    with imported(Masked(mask), torch.randn(1, 2, 6, 4)) as program:
+        ops = block_ops(next(functions(program.module)))
+        (attention,) = (op for op in ops if op.operation.name == "layout.attention")
+        assert len(attention.operation.operands) == operands
+        assert ir.BoolAttr(attention.attributes["causal"]).value == causal
 
 
 def test_counts() -> None:
