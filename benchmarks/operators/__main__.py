@@ -92,7 +92,12 @@ def _commit() -> str:
 @click.option("--samples", "limit", type=int, help="At most so many samples per entry.")
 @click.option("--target", default="cpu", type=click.Choice(["cpu", "llvmpipe"]))
 @click.option("--jobs", default=2, help="Processes.")
-@click.option("--record", "recording", is_flag=True, help="Write benchmarks/results/operators-*.")
+@click.option(
+    "--record",
+    "recording",
+    is_flag=True,
+    help="Write benchmarks/results/operators-*; with --op or --family, its rows there.",
+)
 def main(
     ops: tuple[str, ...],
     families: tuple[str, ...],
@@ -118,8 +123,11 @@ def main(
     print(f"{seconds:.0f} s")
     if recording:
         path = RESULTS / f"operators-{target}.json"
-        how = {"target": target, "seconds": round(seconds), "samples_per_entry": limit}
-        results.record(found, path, commit=_commit(), **how)
+        if ops or families:
+            results.amend(found, path, commit=_commit())
+        else:
+            how = {"target": target, "seconds": round(seconds), "samples_per_entry": limit}
+            results.record(found, path, commit=_commit(), **how)
         print(f"written: {path}")
     sys.exit(3 if results.failures(found) else 0)
 

@@ -28,7 +28,9 @@ _OWNER = re.compile(r"\bcalls\.(\d+)\b")
 _OUTSIDE = {
     "a shape depends on values": re.compile(
         r"data-dependent|unbacked symbols|aten\.equal\.default|aten\._local_scalar_dense"
+        r"|known only at run time"
     ),
+    "a number needs 64 bits": re.compile("does not fit 32 bits"),
     "it writes to its inputs": re.compile(r"_input_mutation|_native_batch_norm_legit_functional"),
 }
 _REASON_LENGTH = 300

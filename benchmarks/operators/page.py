@@ -29,7 +29,9 @@ alone are judged by int64 samples. A model may use much more than this list: wha
 into these ops works too, and what does not is refused with its line before anything is compiled.
 
 **outside** are samples that cannot be had whatever the op: inputs or results in float64 or complex
-numbers, or a shape that depends on values, which `torch.export` does not trace.
+numbers, numbers of more than 32 bits, a shape that depends on values, which `torch.export` does not
+trace, or a call that is no function of its inputs, because it draws random numbers or writes to
+them.
 
 ## Element types
 

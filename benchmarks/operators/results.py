@@ -3,7 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -17,12 +17,16 @@ _VERSIONED = ("smartmem", "torch", "iree-base-compiler", "iree-base-runtime")
 
 @dataclass(frozen=True)
 class Row:
-    """An entry of the database: how many of its samples ended how, and why some did not pass."""
+    """An entry of the database: how many of its samples ended how, and why some did not pass.
+
+    ``commit`` is smartmem's, where it is known.
+    """
 
     op: str
     samples: int
     counts: Mapping[str, int]
     reasons: Mapping[str, int] = field(default_factory=dict)
+    commit: str = ""
 
     @property
     def passes(self) -> bool:
@@ -49,15 +53,30 @@ def failures(found: Sequence[Row]) -> list[Row]:
     return [row for row in found if row.op in claims().family_of and not row.passes]
 
 
-def record(found: Sequence[Row], path: Path, **how: Any) -> None:
+def record(found: Sequence[Row], path: Path, *, commit: str, **how: Any) -> None:
     """Write the rows with versions, date and how they were got."""
-    document = {
+    stamped = [replace(row, commit=commit) for row in found]
+    _write(path, _document(stamped, **how))
+
+
+def amend(found: Sequence[Row], path: Path, *, commit: str) -> None:
+    """Replace some rows of what ``record`` wrote: those of entries judged anew."""
+    new = {row.op: replace(row, commit=commit) for row in found}
+    document = recorded(path)
+    _write(path, {**document, "rows": [asdict(new.get(row.op, row)) for row in document["rows"]]})
+
+
+def _document(rows: Sequence[Row], **how: Any) -> dict[str, Any]:
+    return {
         "what": "samples of PyTorch's operator database, compiled in batches, against eager",
         "date": datetime.now(UTC).date().isoformat(),
         "versions": {name: version(name) for name in _VERSIONED},
         **how,
-        "rows": [asdict(row) for row in found],
+        "rows": [asdict(row) for row in rows],
     }
+
+
+def _write(path: Path, document: Mapping[str, Any]) -> None:
     path.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
 
 

@@ -1,5 +1,6 @@
 """The judge itself: what counts as right, which samples are taken, what a dying process costs."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from smartmem.benchmarks.operators import workers
 from smartmem.benchmarks.operators.claims import _by_name
 from smartmem.benchmarks.operators.compare import RESOLUTION, TOLERANCE, difference
 from smartmem.benchmarks.operators.page import page
-from smartmem.benchmarks.operators.results import record, recorded, rows
+from smartmem.benchmarks.operators.results import Row, amend, record, recorded, rows
 from smartmem.benchmarks.operators.samples import SampleId, spread
 
 
@@ -71,5 +72,18 @@ def test_a_dying_process_costs_one_sample(tmp_path: Path) -> None:
     how = {"target": "cpu", "seconds": 1, "samples_per_entry": 1}
     record(rows(found.values(), ops), path, commit="0", **how)
     document = recorded(path)
-    assert document["rows"] == rows(found.values(), ops)
+    assert document["rows"] == [replace(row, commit="0") for row in rows(found.values(), ops)]
     assert "| `exp` | 1 of 1 |" in page({"cpu": document})
+
+
+def test_entries_judged_anew_replace_their_rows(tmp_path: Path) -> None:
+    path = tmp_path / "operators.json"
+    old = [Row("exp", 1, {"passed": 1}), Row("log", 1, {"wrong": 1})]
+    record(old, path, commit="0", target="cpu", seconds=1, samples_per_entry=None)
+    amend([Row("log", 2, {"passed": 2})], path, commit="1")
+    document = recorded(path)
+    assert [(r.op, r.samples, r.commit) for r in document["rows"]] == [
+        ("exp", 1, "0"),
+        ("log", 2, "1"),
+    ]
+    assert document["target"] == "cpu"
