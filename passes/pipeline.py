@@ -8,12 +8,13 @@ from smartmem.passes.eliminate_concats import EliminateConcatsPass
 from smartmem.passes.eliminate_views import EliminateViewsPass
 from smartmem.passes.lower_to_linalg import LowerToLinalgPass
 from smartmem.passes.select_layouts import SelectLayoutsPass
+from smartmem.passes.select_paddings import SelectPaddingsPass
 from smartmem.passes.target import DeviceKind
 from smartmem.passes.verify_lowered import VerifyLoweredPass
 
 
-def layout_passes() -> list[Pass]:
-    """From the imported graph to a layout for every tensor; the same for all devices."""
+def layout_passes(device: DeviceKind) -> list[Pass]:
+    """From the imported graph to a layout for every tensor."""
     return [
         # First: what is left of a chain of views is one index map, so later passes see real
         # producers and consumers.
@@ -22,6 +23,9 @@ def layout_passes() -> list[Pass]:
         EliminateConcatsPass(),
         # Again: the views that concatenations have become compose with their neighbours.
         EliminateViewsPass(),
+        # After elimination, which would take its copies for views of the model's. Only GPUs deal a
+        # dim to threads in equal parts.
+        *([SelectPaddingsPass()] if device == "vulkan" else []),
         # After elimination: fewer views are left to choose a layout for, and weights' readers are
         # final.
         SelectLayoutsPass(),

@@ -7,6 +7,7 @@ from smartmem.passes.eliminate_concats import EliminateConcatsPass
 from smartmem.passes.eliminate_views import EliminateViewsPass
 from smartmem.passes.lower_to_linalg import LowerToLinalgPass
 from smartmem.passes.select_layouts import SelectLayoutsPass
+from smartmem.passes.select_paddings import SelectPaddingsPass
 from smartmem.passes.verify_lowered import VerifyLoweredPass
 
 PASSES: dict[str, Callable[..., Pass]] = {
@@ -14,6 +15,7 @@ PASSES: dict[str, Callable[..., Pass]] = {
     for cls in (
         EliminateViewsPass,
         EliminateConcatsPass,
+        SelectPaddingsPass,
         SelectLayoutsPass,
         LowerToLinalgPass,
         VerifyLoweredPass,

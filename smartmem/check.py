@@ -101,7 +101,7 @@ def _check_target(text: str, program: Program, target: Target, progress: Progres
 
     progress(f"{target.name}: laying out")
     module = ir.Module.parse(text)
-    pipeline.run(pipeline.layout_passes(), module)
+    pipeline.run(pipeline.layout_passes(target.kind), module)
     cost = estimate(module, target.kind)
     asked = requirements(target)
     facts = Facts(

@@ -126,7 +126,7 @@ def _build(text: str, target: Target, progress: Progress, cache: Cache | None) -
     clock = _Clock(progress)
     with clock.phase("passes", f"{target.name}: laying out"):
         module = ir.Module.parse(text)
-        reports = pipeline.run(pipeline.layout_passes(), module)
+        reports = pipeline.run(pipeline.layout_passes(target.kind), module)
         entries = archive_entries(module)
         layouts = tensor_layouts(module)
         reports += pipeline.run(pipeline.lowering_passes(target.kind), module)

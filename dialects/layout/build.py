@@ -249,4 +249,5 @@ def attention(
         shape(query), shape(key), shape(value), shape(mask) if mask is not None else None
     )
     result = tensor_of(dims, element_type(query))
-    return ops.AttentionOp(query, key, value, result, _f64(scale), _flag(causal), mask=mask).result
+    numbers = _f64(scale), _flag(causal), _i64(shape(key)[-2])
+    return ops.AttentionOp(query, key, value, result, *numbers, mask=mask).result

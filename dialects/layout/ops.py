@@ -394,11 +394,13 @@ def _check_attention(op: Any) -> None:
         shape(query), shape(key), shape(value), shape(mask[0]) if mask else None
     )
     _expect(op, expected, element_type(query))
+    if not 1 <= _integer(op, "keys") <= shape(key)[-2]:
+        raise ValueError(f"keys is {_integer(op, 'keys')}, of {shape(key)[-2]} keys")
 
 
 class AttentionOp(LayoutDialect.Operation, name="attention", traits=[ext.Pure]):
     """softmax(scale * query . key^T + mask) . value; an i1 mask keeps where true; ``causal`` masks
-    the future.
+    the future. The first ``keys`` keys count: others are padding, and finite.
     """
 
     query: Operand[Tensor]
@@ -407,6 +409,7 @@ class AttentionOp(LayoutDialect.Operation, name="attention", traits=[ext.Pure]):
     result: Result[Tensor]
     scale: ir.FloatAttr
     causal: Any
+    keys: ir.IntegerAttr
     mask: Operand[Tensor] | None = None
     verify_invariants = _verified(_check_attention)
 

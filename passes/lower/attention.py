@@ -56,11 +56,12 @@ def wide_of(value: Any, wide: Any) -> Any:
 
 
 def _scaled_and_masked(low: Lowering, op: Any, scores: Any, wide: Any) -> Any:
-    """scale * scores, -inf where masked out, plus the mask where it is a float."""
+    """scale * scores, -inf where masked out or past the keys, plus the mask where it is a float."""
     own = shape(scores)
     rank = len(own)
     scale = ir.FloatAttr(op.attributes["scale"]).value
     causal = ir.BoolAttr(op.attributes["causal"]).value
+    keys = ir.IntegerAttr(op.attributes["keys"]).value
     operands = [Operand(scores, dims(range(rank)))]
     if op.mask is not None:
         operands.append(low.read_broadcast(op.mask, {i: i for i in range(rank)}, own))
@@ -77,6 +78,11 @@ def _scaled_and_masked(low: Lowering, op: Any, scores: Any, wide: Any) -> Any:
             row, column = linalg.IndexOp(rank - 2).result, linalg.IndexOp(rank - 1).result
             past = arith.CmpIOp(arith.CmpIPredicate.sle, column, row).result
             item = scalars.select(past, item, lowest)
+        if keys < own[-1]:
+            column = linalg.IndexOp(rank - 1).result
+            end = arith.ConstantOp(ir.IndexType.get(), keys).result
+            counts = arith.CmpIOp(arith.CmpIPredicate.slt, column, end).result
+            item = scalars.select(counts, item, lowest)
         return item
 
     init = empty(own, wide)

@@ -236,7 +236,7 @@ func.func @weight_of_another_shape(%x: tensor<4x6xf32>, %t: tensor<6x4xf32>) {
 
 // CHECK: error: {{.*}}layout.attention: query (4, 6), key (6, 4) and value (4, 6) do not contract
 func.func @queries_and_keys_that_do_not_contract(%x: tensor<4x6xf32>, %t: tensor<6x4xf32>) {
-  %0 = "layout.attention"(%x, %t, %x) {causal = false, operandSegmentSizes = array<i32: 1, 1, 1, 0>, scale = 1.0 : f64} : (tensor<4x6xf32>, tensor<6x4xf32>, tensor<4x6xf32>) -> tensor<4x6xf32>
+  %0 = "layout.attention"(%x, %t, %x) {causal = false, keys = 6 : i64, operandSegmentSizes = array<i32: 1, 1, 1, 0>, scale = 1.0 : f64} : (tensor<4x6xf32>, tensor<6x4xf32>, tensor<4x6xf32>) -> tensor<4x6xf32>
   return
 }
 
@@ -244,7 +244,7 @@ func.func @queries_and_keys_that_do_not_contract(%x: tensor<4x6xf32>, %t: tensor
 
 // CHECK: error: {{.*}}layout.attention: mask is i32, expected i1 or f32
 func.func @mask_of_integers(%x: tensor<4x6xf32>, %s: tensor<4x4xi32>) {
-  %0 = "layout.attention"(%x, %x, %x, %s) {causal = false, operandSegmentSizes = array<i32: 1, 1, 1, 1>, scale = 1.0 : f64} : (tensor<4x6xf32>, tensor<4x6xf32>, tensor<4x6xf32>, tensor<4x4xi32>) -> tensor<4x6xf32>
+  %0 = "layout.attention"(%x, %x, %x, %s) {causal = false, keys = 4 : i64, operandSegmentSizes = array<i32: 1, 1, 1, 1>, scale = 1.0 : f64} : (tensor<4x6xf32>, tensor<4x6xf32>, tensor<4x6xf32>, tensor<4x4xi32>) -> tensor<4x6xf32>
   return
 }
 

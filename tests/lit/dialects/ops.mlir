@@ -74,10 +74,10 @@ func.func @rows(%x: tensor<4x6xf32>, %w: tensor<6xf32>) -> tensor<6xf32> {
 
 // CHECK-LABEL: func.func @attention
 func.func @attention(%q: tensor<2x4x6xf32>, %k: tensor<2x5x6xf32>, %v: tensor<2x5x3xf32>, %keep: tensor<4x5xi1>) -> tensor<2x4x3xf32> {
-  // CHECK-NEXT: "layout.attention"(%arg0, %arg1, %arg2) {causal = true, operandSegmentSizes = array<i32: 1, 1, 1, 0>, scale = 5.000000e-01 : f64} : (tensor<2x4x6xf32>, tensor<2x5x6xf32>, tensor<2x5x3xf32>) -> tensor<2x4x3xf32>
-  %0 = "layout.attention"(%q, %k, %v) {causal = true, operandSegmentSizes = array<i32: 1, 1, 1, 0>, scale = 0.5 : f64} : (tensor<2x4x6xf32>, tensor<2x5x6xf32>, tensor<2x5x3xf32>) -> tensor<2x4x3xf32>
-  // CHECK-NEXT: "layout.attention"(%arg0, %arg1, %arg2, %arg3) {causal = false, operandSegmentSizes = array<i32: 1, 1, 1, 1>, scale = 5.000000e-01 : f64} : (tensor<2x4x6xf32>, tensor<2x5x6xf32>, tensor<2x5x3xf32>, tensor<4x5xi1>) -> tensor<2x4x3xf32>
-  %1 = "layout.attention"(%q, %k, %v, %keep) {causal = false, operandSegmentSizes = array<i32: 1, 1, 1, 1>, scale = 0.5 : f64} : (tensor<2x4x6xf32>, tensor<2x5x6xf32>, tensor<2x5x3xf32>, tensor<4x5xi1>) -> tensor<2x4x3xf32>
+  // CHECK-NEXT: "layout.attention"(%arg0, %arg1, %arg2) {causal = true, keys = 5 : i64, operandSegmentSizes = array<i32: 1, 1, 1, 0>, scale = 5.000000e-01 : f64} : (tensor<2x4x6xf32>, tensor<2x5x6xf32>, tensor<2x5x3xf32>) -> tensor<2x4x3xf32>
+  %0 = "layout.attention"(%q, %k, %v) {causal = true, keys = 5 : i64, operandSegmentSizes = array<i32: 1, 1, 1, 0>, scale = 0.5 : f64} : (tensor<2x4x6xf32>, tensor<2x5x6xf32>, tensor<2x5x3xf32>) -> tensor<2x4x3xf32>
+  // CHECK-NEXT: "layout.attention"(%arg0, %arg1, %arg2, %arg3) {causal = false, keys = 5 : i64, operandSegmentSizes = array<i32: 1, 1, 1, 1>, scale = 5.000000e-01 : f64} : (tensor<2x4x6xf32>, tensor<2x5x6xf32>, tensor<2x5x3xf32>, tensor<4x5xi1>) -> tensor<2x4x3xf32>
+  %1 = "layout.attention"(%q, %k, %v, %keep) {causal = false, keys = 5 : i64, operandSegmentSizes = array<i32: 1, 1, 1, 1>, scale = 0.5 : f64} : (tensor<2x4x6xf32>, tensor<2x5x6xf32>, tensor<2x5x3xf32>, tensor<4x5xi1>) -> tensor<2x4x3xf32>
   return %1 : tensor<2x4x3xf32>
 }
 

@@ -42,7 +42,7 @@ func.func @main(%x: tensor<1x3x8x8xf32>) -> tensor<1x5xf32> {
   %2 = "layout.view"(%1) {index_map = affine_map<(n, t, c) -> (n, c, t)>} : (tensor<1x8x16xf32>) -> tensor<1x16x8xf32>
   %3 = "layout.view"(%2) {index_map = affine_map<(n, t, h, c) -> (n, t, h * 4 + c)>} : (tensor<1x16x8xf32>) -> tensor<1x16x2x4xf32>
   %4 = "layout.view"(%3) {index_map = affine_map<(n, h, t, c) -> (n, t, h, c)>} : (tensor<1x16x2x4xf32>) -> tensor<1x2x16x4xf32>
-  %5 = "layout.attention"(%4, %4, %4) {causal = false, operandSegmentSizes = array<i32: 1, 1, 1, 0>, scale = 0.5 : f64} : (tensor<1x2x16x4xf32>, tensor<1x2x16x4xf32>, tensor<1x2x16x4xf32>) -> tensor<1x2x16x4xf32>
+  %5 = "layout.attention"(%4, %4, %4) {causal = false, keys = 16 : i64, operandSegmentSizes = array<i32: 1, 1, 1, 0>, scale = 0.5 : f64} : (tensor<1x2x16x4xf32>, tensor<1x2x16x4xf32>, tensor<1x2x16x4xf32>) -> tensor<1x2x16x4xf32>
   %6 = "layout.view"(%5) {index_map = affine_map<(n, t, h, c) -> (n, h, t, c)>} : (tensor<1x2x16x4xf32>) -> tensor<1x16x2x4xf32>
   %7 = "layout.view"(%6) {index_map = affine_map<(n, t, c) -> (n, t, c floordiv 4, c mod 4)>} : (tensor<1x16x2x4xf32>) -> tensor<1x16x8xf32>
   %8 = "layout.view"(%7) {index_map = affine_map<(n, c, t) -> (n, t, c)>} : (tensor<1x16x8xf32>) -> tensor<1x8x16xf32>

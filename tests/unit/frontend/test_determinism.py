@@ -16,15 +16,14 @@ TESTS = Path(__file__).resolve().parents[2]
 
 
 def texts() -> list[str]:
-    """Names of the weights; the module imported, laid out, and lowered for both kinds of device."""
+    """Names of the weights; the module imported; laid out and lowered for both kinds of device."""
     with imported_net() as program:
         made = [" ".join(program.weights), program.module.operation.get_asm(enable_debug_info=True)]
-        pipeline.run(pipeline.layout_passes(), program.module)
-        made.append(program.module.operation.get_asm(enable_debug_info=True))
         for device in ("cpu", "vulkan"):
-            copy = ir.Module.parse(made[2])
-            pipeline.run(pipeline.lowering_passes(device), copy)
-            made.append(copy.operation.get_asm(enable_debug_info=True))
+            copy = ir.Module.parse(made[1])
+            for passes in (pipeline.layout_passes(device), pipeline.lowering_passes(device)):
+                pipeline.run(passes, copy)
+                made.append(copy.operation.get_asm(enable_debug_info=True))
     return made
 
 

@@ -46,7 +46,7 @@ def test_a_second_run_gains_nothing() -> None:
 def test_every_pass_reports_under_its_name() -> None:
     with layout.context():
         module = ir.Module.parse(VIEWS)
-        steps = [*pipeline.layout_passes(), *pipeline.lowering_passes("cpu")]
+        steps = [*pipeline.layout_passes("cpu"), *pipeline.lowering_passes("cpu")]
         reports = pipeline.run(steps, module)
     assert [r.name for r in reports] == [s.name for s in steps]
     gains = {r.name: r.gains for r in reports}

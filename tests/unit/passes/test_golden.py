@@ -17,7 +17,7 @@ def module_of(place: str) -> str:
 
 def test_layouts_and_gains(golden: Callable[[str, str], None]) -> None:
     with imported_net() as program:
-        reports = pipeline.run(pipeline.layout_passes(), program.module)
+        reports = pipeline.run(pipeline.layout_passes("vulkan"), program.module)
         rows = tensor_layouts(program.module)
         reports += pipeline.run(pipeline.lowering_passes("vulkan"), program.module)
     # Lines of the model move with every edit of its file; its modules do not.

@@ -12,7 +12,7 @@
 // CHECK: linalg.generic {{.*}} ins(%{{.*}}, %{{.*}} : tensor<6x4x5xf32>, tensor<6x5x8xf32>) outs(%{{.*}} : tensor<6x4x8xf32>)
 // CHECK: tensor.expand_shape {{.*}} output_shape [2, 3, 4, 8]
 func.func @plain(%q: tensor<2x3x4x6xf32>, %k: tensor<2x3x5x6xf32>, %v: tensor<2x3x5x8xf32>) -> tensor<2x3x4x8xf32> {
-  %0 = "layout.attention"(%q, %k, %v) {causal = false, operandSegmentSizes = array<i32: 1, 1, 1, 0>, scale = 0.5 : f64} : (tensor<2x3x4x6xf32>, tensor<2x3x5x6xf32>, tensor<2x3x5x8xf32>) -> tensor<2x3x4x8xf32>
+  %0 = "layout.attention"(%q, %k, %v) {causal = false, keys = 5 : i64, operandSegmentSizes = array<i32: 1, 1, 1, 0>, scale = 0.5 : f64} : (tensor<2x3x4x6xf32>, tensor<2x3x5x6xf32>, tensor<2x3x5x8xf32>) -> tensor<2x3x4x8xf32>
   return %0 : tensor<2x3x4x8xf32>
 }
 
@@ -35,7 +35,7 @@ func.func @plain(%q: tensor<2x3x4x6xf32>, %k: tensor<2x3x5x6xf32>, %v: tensor<2x
 // CHECK: arith.divf
 // CHECK: arith.truncf
 func.func @causal(%q: tensor<2x4x6xf16>, %k: tensor<2x4x6xf16>, %v: tensor<2x4x6xf16>) -> tensor<2x4x6xf16> {
-  %0 = "layout.attention"(%q, %k, %v) {causal = true, operandSegmentSizes = array<i32: 1, 1, 1, 0>, scale = 0.5 : f64} : (tensor<2x4x6xf16>, tensor<2x4x6xf16>, tensor<2x4x6xf16>) -> tensor<2x4x6xf16>
+  %0 = "layout.attention"(%q, %k, %v) {causal = true, keys = 4 : i64, operandSegmentSizes = array<i32: 1, 1, 1, 0>, scale = 0.5 : f64} : (tensor<2x4x6xf16>, tensor<2x4x6xf16>, tensor<2x4x6xf16>) -> tensor<2x4x6xf16>
   return %0 : tensor<2x4x6xf16>
 }
 
@@ -50,6 +50,6 @@ func.func @causal(%q: tensor<2x4x6xf16>, %k: tensor<2x4x6xf16>, %v: tensor<2x4x6
 // CHECK: arith.mulf
 // CHECK: arith.select
 func.func @masked(%q: tensor<2x4x6xf32>, %k: tensor<2x5x6xf32>, %v: tensor<2x5x6xf32>, %keep: tensor<1x1x5xi1>) -> tensor<2x4x6xf32> {
-  %0 = "layout.attention"(%q, %k, %v, %keep) {causal = false, operandSegmentSizes = array<i32: 1, 1, 1, 1>, scale = 0.5 : f64} : (tensor<2x4x6xf32>, tensor<2x5x6xf32>, tensor<2x5x6xf32>, tensor<1x1x5xi1>) -> tensor<2x4x6xf32>
+  %0 = "layout.attention"(%q, %k, %v, %keep) {causal = false, keys = 5 : i64, operandSegmentSizes = array<i32: 1, 1, 1, 1>, scale = 0.5 : f64} : (tensor<2x4x6xf32>, tensor<2x5x6xf32>, tensor<2x5x6xf32>, tensor<1x1x5xi1>) -> tensor<2x4x6xf32>
   return %0 : tensor<2x4x6xf32>
 }
