@@ -248,21 +248,24 @@ def _promoted(op: Contraction, roles: _Roles, limits: KernelLimits) -> KernelCon
         workgroup=tuple(tile.get(d, 1) for d in loops),
         thread=tuple(held.get(d, 1) for d in loops),
         reduction=tuple(_LANES if d == roles.deep else 0 for d in loops),
-        threads=(best.columns // _LANES, best.rows // best.held, 1),
+        threads=_workgroup_size(
+            op.result,
+            {roles.column: best.columns // _LANES, roles.row: best.rows // best.held},
+        ),
     )
 
 
 def _promotable(op: Contraction, roles: _Roles) -> bool:
-    """One summed loop; rows and columns innermost in the result; both operands contiguous along
-    their vec4; no second row loop.
+    """One summed loop; rows among the loops that are dealt to threads; both operands contiguous
+    along their vec4; no second row loop.
     """
     other = op.lhs if roles.source is op.rhs else op.rhs
     return (
         len(op.reductions) == 1
-        and op.result[-2:] == (roles.row, roles.column)
+        and roles.row in op.result[-_THREAD_LOOPS:]
         and roles.source[-1] == roles.column
         and other[-1] == roles.deep
-        and all(d in roles.source for d in op.result[:-2])
+        and all(d in roles.source for d in op.result if d != roles.row)
     )
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch.nn.functional as F
 from nets import Function
 
 from smartmem.compiler import compile_model
@@ -20,6 +21,11 @@ CASES = {
         lambda a, b: torch.relu(a @ b),
         (torch.randn(96, 64), torch.randn(64, 128)),
     ),
+    # The rows of a head, and the head between rows and columns.
+    "MatmulPromoteVectorize, a batch inside": (
+        lambda q, v: F.scaled_dot_product_attention(q, q, v).transpose(0, 1) + 1,
+        (torch.randn(3, 96, 32), torch.randn(3, 96, 64)),
+    ),
     "BaseVectorize": (
         lambda a, b: (a @ b).view(2, 49, 3, 8).permute(0, 2, 1, 3) + 1,
         (torch.randn(2, 49, 24), torch.randn(24, 24)),
@@ -27,9 +33,9 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("pipeline", CASES)
+@pytest.mark.parametrize("case", CASES)
 def test_a_gpus_tiles_on_software_vulkan(
-    pipeline: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     known = dict(targets.known_targets())
     limits = known["nvidia"].kernels
@@ -38,7 +44,7 @@ def test_a_gpus_tiles_on_software_vulkan(
     small = replace(limits, least_threads=8, shared_bytes=32768, plain=True)
     known["llvmpipe"] = replace(known["llvmpipe"], kernels=small)
     monkeypatch.setattr(targets, "known_targets", lambda: known)
-    function, inputs = CASES[pipeline]
+    function, inputs = CASES[case]
     made = compile_model(
         Function(function).eval(),
         inputs,
@@ -47,7 +53,7 @@ def test_a_gpus_tiles_on_software_vulkan(
         cache=Cache(None),
     )
     plan = (made.path / "targets" / "llvmpipe" / "plan.json").read_text(encoding="utf-8")
-    assert f'"pipeline": "{pipeline}"' in plan
+    assert f'"pipeline": "{case.partition(",")[0]}"' in plan
     wanted = function(*inputs)
     found = load(made.path, device="llvmpipe")(*inputs)
     assert float((found - wanted).norm() / wanted.norm()) <= 1e-5
