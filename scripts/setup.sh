@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Makes .venv ready: Python 3.11, everything pyproject.toml pins, this project, software Vulkan.
+# Makes .venv ready: Python 3.11, everything pyproject.toml pins, this project, software Vulkan;
+# and builds our Vulkan executor.
 # Cheap when there is nothing to do: a stamp holds what the environment was made from.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -50,6 +51,24 @@ set_up_vulkan() {
   debian_install "${missing[@]}" || say "going on without Vulkan; the CPU device works"
 }
 
+# Our Vulkan executor, where it can be built; IREE's runtime runs compiled models all the same.
+build_native() {
+  local missing=()
+  command -v "${CXX:-g++}" >/dev/null || missing+=(g++)
+  [ -e /usr/include/vulkan/vulkan.h ] || missing+=(libvulkan-dev)
+  if [ "${#missing[@]}" -gt 0 ]; then debian_install "${missing[@]}" || true; fi
+  scripts/build_native.sh >&2 || say "going on without our Vulkan executor: IREE's runtime is used"
+}
+
+# What the tests of our executor use; without it they are skipped, and fail under CI=true.
+set_up_checkers() {
+  local missing=()
+  command -v spirv-val >/dev/null || missing+=(spirv-tools)
+  [ -e /usr/share/vulkan/explicit_layer.d/VkLayer_khronos_validation.json ] ||
+    missing+=(vulkan-validationlayers)
+  if [ "${#missing[@]}" -gt 0 ]; then debian_install "${missing[@]}" || true; fi
+}
+
 # Prints the first Python 3.11 that runs.
 find_python() {
   local candidate
@@ -95,6 +114,8 @@ fingerprint() {
 }
 
 set_up_vulkan
+build_native
+set_up_checkers
 if [ -x .venv/bin/python ] && [ "$(cat "$STAMP" 2>/dev/null)" = "$(fingerprint)" ]; then exit; fi
 make_venv
 rm -f "$STAMP"

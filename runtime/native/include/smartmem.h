@@ -1,0 +1,144 @@
+/* smartmem's Vulkan executor: runs the schedule of a compiled model.
+ *
+ *   sm_device_open ──► sm_model_load ──► sm_session_create ──► sm_session_run
+ *   a GPU              weights,          memory and commands    inputs in,
+ *                      pipelines         of one call            outputs out
+ *
+ * A model is loaded once and serves any number of sessions; a session runs one call at a time.
+ * Every function may be called from any thread; calls of one session wait for one another.
+ * Handles keep what they need alive, so they may be released in any order.
+ *
+ * Functions return SM_OK or the code of what went wrong; then, where `error` is not NULL, it holds
+ * the code and a message. No exception crosses this border, and a failed call leaves no result.
+ * After SM_DEVICE_LOST only releasing is of use.
+ */
+#ifndef SMARTMEM_H_
+#define SMARTMEM_H_
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define SM_API_VERSION 1
+
+#if defined(_WIN32)
+#define SM_API __declspec(dllexport)
+#else
+#define SM_API __attribute__((visibility("default")))
+#endif
+
+typedef enum sm_code {
+  SM_OK = 0,
+  SM_INVALID_ARGUMENT = 1, /* a size, a number or a pointer that does not fit */
+  SM_BAD_FILE = 2,         /* a schedule, kernel or archive that is missing or damaged */
+  SM_NO_VULKAN = 3,        /* no loader, or no device of that identity */
+  SM_UNSUPPORTED = 4,      /* the device lacks a feature, or a limit is too low */
+  SM_OUT_OF_MEMORY = 5,    /* of the host or of the device */
+  SM_DEVICE_LOST = 6,
+  SM_DEVICE_FAILED = 7, /* any other answer of the driver */
+  SM_TIMEOUT = 8
+} sm_code;
+
+typedef struct sm_error {
+  sm_code code;
+  char message[500];
+} sm_error;
+
+typedef enum sm_device_kind {
+  SM_DEVICE_OTHER = 0,
+  SM_DEVICE_INTEGRATED = 1,
+  SM_DEVICE_DISCRETE = 2,
+  SM_DEVICE_VIRTUAL = 3,
+  SM_DEVICE_CPU = 4
+} sm_device_kind;
+
+typedef struct sm_device_info {
+  char name[256];
+  char driver[256];
+  char driver_info[256];
+  uint8_t uuid[16];     /* the identity, the same in every process */
+  uint32_t api_version; /* as Vulkan packs it */
+  sm_device_kind kind;
+} sm_device_info;
+
+typedef struct sm_device sm_device;
+typedef struct sm_model sm_model;
+typedef struct sm_session sm_session;
+
+/* How to wait for the GPU: a poll answers soonest and keeps a core busy. */
+typedef enum sm_wait { SM_WAIT_BLOCK = 0, SM_WAIT_POLL = 1 } sm_wait;
+
+typedef struct sm_model_stats {
+  uint64_t weights_bytes;   /* device memory of the weights */
+  uint64_t transient_bytes; /* what each session's scratch memory takes */
+  uint32_t kernels;         /* distinct pipelines */
+  uint32_t commands;        /* dispatches, fills and copies of one call */
+  uint32_t barriers;        /* between them */
+  uint32_t cache_hit;       /* 1: the pipelines came from the cache on disk */
+  double weights_ms;        /* reading and uploading the weights */
+  double pipelines_ms;      /* creating the pipelines */
+} sm_model_stats;
+
+typedef struct sm_times {
+  double gpu_ms;    /* from the first command to the last, by the GPU's clock; 0 if unknown */
+  double submit_ms; /* in the submitting call */
+  double wait_ms;   /* in the waiting call */
+} sm_times;
+
+SM_API uint32_t sm_api_version(void);
+
+/* Where Vulkan comes from: a vkGetInstanceProcAddr of the caller's, such as an application's own
+ * loader; NULL is the system's. For devices opened afterwards. */
+SM_API void sm_set_vulkan(void* get_instance_proc_addr);
+
+/* Writes up to `capacity` devices and the number that there are. */
+SM_API sm_code sm_devices(sm_device_info* infos, size_t capacity, size_t* count, sm_error* error);
+
+SM_API sm_code sm_device_open(const uint8_t uuid[16], sm_device** device, sm_error* error);
+SM_API void sm_device_close(sm_device* device);
+
+/* Reads `schedule`, the kernels in `kernels_folder` and the archive `weights`, and uploads the
+ * weights. Pipelines are kept in `cache_folder`, which may be NULL. */
+SM_API sm_code sm_model_load(sm_device* device, const char* schedule, const char* kernels_folder,
+                             const char* weights, const char* cache_folder, sm_model** model,
+                             sm_error* error);
+SM_API void sm_model_release(sm_model* model);
+
+/* How many inputs and outputs there are, and the size of each; an input of 0 bytes is not read. */
+SM_API size_t sm_model_input_count(const sm_model* model);
+SM_API size_t sm_model_output_count(const sm_model* model);
+SM_API size_t sm_model_input_bytes(const sm_model* model, size_t index);
+SM_API size_t sm_model_output_bytes(const sm_model* model, size_t index);
+SM_API void sm_model_get_stats(const sm_model* model, sm_model_stats* stats);
+
+SM_API sm_code sm_session_create(sm_model* model, sm_session** session, sm_error* error);
+SM_API void sm_session_release(sm_session* session);
+
+/* One call: all inputs and outputs, in the model's order and of its sizes. */
+SM_API sm_code sm_session_run(sm_session* session, const void* const* inputs, void* const* outputs,
+                              sm_wait wait, sm_error* error);
+
+/* The same in steps: submit returns at once; wait takes nanoseconds, UINT64_MAX is for ever. */
+SM_API sm_code sm_session_set_input(sm_session* session, size_t index, const void* data,
+                                    size_t size_bytes, sm_error* error);
+SM_API sm_code sm_session_submit(sm_session* session, sm_error* error);
+SM_API sm_code sm_session_wait(sm_session* session, sm_wait wait, uint64_t timeout_ns,
+                               sm_error* error);
+SM_API sm_code sm_session_get_output(sm_session* session, size_t index, void* data,
+                                     size_t size_bytes, sm_error* error);
+
+/* Times of the last finished call. */
+SM_API sm_code sm_session_get_times(sm_session* session, sm_times* times, sm_error* error);
+
+/* Runs the model once on the inputs it has, one command after another, and writes the nanoseconds
+ * of each command in the schedule's order; `count` is the number of commands. */
+SM_API sm_code sm_session_profile(sm_session* session, double* times_ns, size_t count,
+                                  sm_error* error);
+
+#ifdef __cplusplus
+}
+#endif
+#endif /* SMARTMEM_H_ */

@@ -1,0 +1,197 @@
+// The C border: handles are shared pointers, exceptions become codes.
+#include <algorithm>
+#include <new>
+
+#include "session.h"
+#include "smartmem.h"
+
+using smartmem::Bytes;
+using smartmem::Device;
+using smartmem::Error;
+using smartmem::fail;
+using smartmem::Model;
+using smartmem::Session;
+
+struct sm_device {
+  std::shared_ptr<const Device> device;
+};
+struct sm_model {
+  std::shared_ptr<const Model> model;
+};
+struct sm_session {
+  std::unique_ptr<Session> session;
+};
+
+namespace {
+
+sm_code report(sm_error* error, sm_code code, const char* message) {
+  if (error != nullptr) {
+    error->code = code;
+    smartmem::copy_text(error->message, message);
+  }
+  return code;
+}
+
+// Runs `work` and turns what it throws into a code.
+template <class Work>
+sm_code guarded(sm_error* error, Work work) {
+  try {
+    work();
+    return report(error, SM_OK, "");
+  } catch (const Error& failure) {
+    return report(error, failure.code(), failure.what());
+  } catch (const std::bad_alloc&) {
+    return report(error, SM_OUT_OF_MEMORY, "out of host memory");
+  } catch (const std::exception& failure) {
+    return report(error, SM_DEVICE_FAILED, failure.what());
+  }
+}
+
+template <class Pointer>
+void require(Pointer pointer, const char* name) {
+  if (pointer == nullptr) fail(SM_INVALID_ARGUMENT, name, " is NULL");
+}
+
+}  // namespace
+
+uint32_t sm_api_version(void) { return SM_API_VERSION; }
+
+void sm_set_vulkan(void* get_instance_proc_addr) {
+  smartmem::set_vulkan(reinterpret_cast<PFN_vkGetInstanceProcAddr>(get_instance_proc_addr));
+}
+
+sm_code sm_devices(sm_device_info* infos, size_t capacity, size_t* count, sm_error* error) {
+  return guarded(error, [&] {
+    require(count, "count");
+    const std::vector<sm_device_info> found = smartmem::list_devices();
+    *count = found.size();
+    if (infos != nullptr) {
+      std::copy_n(found.begin(), std::min(capacity, found.size()), infos);
+    }
+  });
+}
+
+sm_code sm_device_open(const uint8_t uuid[16], sm_device** device, sm_error* error) {
+  return guarded(error, [&] {
+    require(uuid, "uuid");
+    require(device, "device");
+    smartmem::Uuid identity;
+    std::copy_n(uuid, identity.size(), identity.begin());
+    *device = new sm_device{std::make_shared<const Device>(identity)};
+  });
+}
+
+void sm_device_close(sm_device* device) { delete device; }
+
+sm_code sm_model_load(sm_device* device, const char* schedule, const char* kernels_folder,
+                      const char* weights, const char* cache_folder, sm_model** model,
+                      sm_error* error) {
+  return guarded(error, [&] {
+    require(device, "device");
+    require(schedule, "schedule");
+    require(kernels_folder, "kernels_folder");
+    require(weights, "weights");
+    require(model, "model");
+    *model = new sm_model{std::make_shared<const Model>(device->device, schedule, kernels_folder,
+                                                        weights,
+                                                        cache_folder ? cache_folder : "")};
+  });
+}
+
+void sm_model_release(sm_model* model) { delete model; }
+
+size_t sm_model_input_count(const sm_model* model) {
+  return model->model->schedule().inputs.size();
+}
+
+size_t sm_model_output_count(const sm_model* model) {
+  return model->model->schedule().outputs.size();
+}
+
+size_t sm_model_input_bytes(const sm_model* model, size_t index) {
+  const auto& inputs = model->model->schedule().inputs;
+  return index < inputs.size() ? inputs[index].length : 0;
+}
+
+size_t sm_model_output_bytes(const sm_model* model, size_t index) {
+  const auto& outputs = model->model->schedule().outputs;
+  return index < outputs.size() ? outputs[index].length : 0;
+}
+
+void sm_model_get_stats(const sm_model* model, sm_model_stats* stats) {
+  *stats = model->model->stats();
+}
+
+sm_code sm_session_create(sm_model* model, sm_session** session, sm_error* error) {
+  return guarded(error, [&] {
+    require(model, "model");
+    require(session, "session");
+    *session = new sm_session{std::make_unique<Session>(model->model)};
+  });
+}
+
+void sm_session_release(sm_session* session) { delete session; }
+
+sm_code sm_session_run(sm_session* session, const void* const* inputs, void* const* outputs,
+                       sm_wait wait, sm_error* error) {
+  return guarded(error, [&] {
+    require(session, "session");
+    const smartmem::Schedule& schedule = session->session->model().schedule();
+    if (!schedule.inputs.empty()) require(inputs, "inputs");
+    if (!schedule.outputs.empty()) require(outputs, "outputs");
+    for (size_t i = 0; i < schedule.outputs.size(); ++i) require(outputs[i], "an output");
+    session->session->run(inputs, outputs, wait);
+  });
+}
+
+sm_code sm_session_set_input(sm_session* session, size_t index, const void* data,
+                             size_t size_bytes, sm_error* error) {
+  return guarded(error, [&] {
+    require(session, "session");
+    session->session->set_input(index, Bytes{static_cast<const uint8_t*>(data), size_bytes});
+  });
+}
+
+sm_code sm_session_submit(sm_session* session, sm_error* error) {
+  return guarded(error, [&] {
+    require(session, "session");
+    session->session->submit();
+  });
+}
+
+sm_code sm_session_wait(sm_session* session, sm_wait wait, uint64_t timeout_ns,
+                        sm_error* error) {
+  return guarded(error, [&] {
+    require(session, "session");
+    session->session->wait(wait, timeout_ns);
+  });
+}
+
+sm_code sm_session_get_output(sm_session* session, size_t index, void* data, size_t size_bytes,
+                              sm_error* error) {
+  return guarded(error, [&] {
+    require(session, "session");
+    require(data, "data");
+    session->session->get_output(index, data, size_bytes);
+  });
+}
+
+sm_code sm_session_get_times(sm_session* session, sm_times* times, sm_error* error) {
+  return guarded(error, [&] {
+    require(session, "session");
+    require(times, "times");
+    *times = session->session->times();
+  });
+}
+
+sm_code sm_session_profile(sm_session* session, double* times_ns, size_t count, sm_error* error) {
+  return guarded(error, [&] {
+    require(session, "session");
+    require(times_ns, "times_ns");
+    if (count != session->session->model().schedule().commands.size()) {
+      fail(SM_INVALID_ARGUMENT, "count is not the number of commands");
+    }
+    const std::vector<double> times = session->session->profile();
+    std::copy(times.begin(), times.end(), times_ns);
+  });
+}

@@ -1,0 +1,24 @@
+// Scratch memory: resources whose lives do not overlap share bytes.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+namespace smartmem {
+
+// A block that is needed from command `first` to command `last`, both included.
+struct Life {
+  uint64_t size;
+  uint32_t first;
+  uint32_t last;
+};
+
+struct Placement {
+  std::vector<uint64_t> offsets;
+  uint64_t size;
+};
+
+// Places each block at the lowest offset free for its whole life, the largest blocks first.
+Placement place_blocks(const std::vector<Life>& blocks, uint64_t alignment);
+
+}  // namespace smartmem

@@ -1,0 +1,40 @@
+// Where the resources of a schedule lie in a device's buffers, and what that asks of the device.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "device.h"
+#include "order.h"
+#include "schedule.h"
+
+namespace smartmem {
+
+// A resource's place: a buffer by number, and the byte it starts at.
+struct Place {
+  uint32_t buffer;
+  uint64_t offset;
+};
+
+// Buffers by number: the weights' come first, the last three are each session's own. A size of 0
+// is no buffer.
+struct Layout {
+  std::vector<uint64_t> weight_buffers;
+  uint64_t input_bytes = 0;
+  uint64_t output_bytes = 0;
+  uint64_t transient_bytes = 0;
+  std::vector<Place> places;  // by resource
+  std::vector<Wave> waves;
+
+  uint32_t input_buffer() const { return static_cast<uint32_t>(weight_buffers.size()); }
+  uint32_t output_buffer() const { return input_buffer() + 1; }
+  uint32_t transient_buffer() const { return input_buffer() + 2; }
+};
+
+// Lays a schedule out. Throws SM_UNSUPPORTED where the device's limits do not allow it.
+Layout lay_out(const Schedule& schedule, const VkPhysicalDeviceLimits& limits);
+
+// What a descriptor covers of a use: whole words, since kernels read bytes by words.
+inline uint64_t bound_bytes(const Use& use) { return (use.length + 3) / 4 * 4; }
+
+}  // namespace smartmem

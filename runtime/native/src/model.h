@@ -1,0 +1,39 @@
+// A loaded model: what all its sessions share.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "archive.h"
+#include "layout.h"
+#include "pipelines.h"
+
+namespace smartmem {
+
+class Model {
+ public:
+  Model(DevicePtr device, const std::string& schedule, const std::string& kernels_folder,
+        const std::string& weights, const std::string& cache_folder);
+
+  const DevicePtr& device() const { return device_; }
+  const Schedule& schedule() const { return schedule_; }
+  const Layout& layout() const { return layout_; }
+  const Pipelines& pipelines() const { return *pipelines_; }
+  const std::vector<std::unique_ptr<Buffer>>& weights() const { return weights_; }
+  sm_model_stats stats() const;
+
+ private:
+  void load_weights(const Archive& archive);
+  void upload_staged(const Archive& archive);
+
+  DevicePtr device_;
+  Schedule schedule_;
+  Layout layout_;
+  std::unique_ptr<Pipelines> pipelines_;
+  std::vector<std::unique_ptr<Buffer>> weights_;
+  double pipelines_ms_ = 0;
+  double weights_ms_ = 0;
+};
+
+}  // namespace smartmem

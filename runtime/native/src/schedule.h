@@ -1,0 +1,76 @@
+// The schedule of a compiled model, as runtime/schedule.py writes it (docs/executor.md).
+#pragma once
+
+#include <array>
+#include <string>
+#include <vector>
+
+#include "sha256.h"
+
+namespace smartmem {
+
+constexpr uint32_t kNoResource = 0xFFFFFFFF;
+
+enum class ResourceKind : uint32_t { kConstant, kInput, kOutput, kTransient };
+enum class CommandKind : uint32_t { kDispatch, kFill, kCopy };
+
+struct Resource {
+  ResourceKind kind;
+  uint64_t size;
+};
+
+struct Upload {
+  uint32_t resource;
+  uint64_t offset;
+  uint64_t length;
+  uint64_t key_offset;
+  std::string key;
+};
+
+struct Port {
+  uint32_t resource;
+  uint64_t offset;
+  uint64_t length;
+};
+
+struct Kernel {
+  std::string file;
+  std::string entry;
+  uint32_t bindings;
+  uint32_t push_words;
+  uint32_t subgroup_size;
+  Digest sha256;
+};
+
+struct Use {
+  uint32_t resource;
+  bool reads;
+  bool writes;
+  uint64_t offset;
+  uint64_t length;
+};
+
+// A dispatch has one use per binding; a fill its target; a copy its source and its target.
+struct Command {
+  CommandKind kind;
+  uint32_t kernel;
+  std::array<uint32_t, 3> workgroups;
+  uint32_t pattern;
+  std::vector<Use> uses;
+  std::vector<uint32_t> words;
+};
+
+struct Schedule {
+  std::vector<Resource> resources;
+  std::vector<Upload> uploads;
+  std::vector<Port> inputs;
+  std::vector<Port> outputs;
+  std::vector<Kernel> kernels;
+  std::vector<Command> commands;
+};
+
+// Reads a schedule and checks all that does not depend on a device: every reference, every range
+// against its resource, and what a command may do to a resource. Throws SM_BAD_FILE.
+Schedule parse_schedule(Bytes content, const std::string& name);
+
+}  // namespace smartmem

@@ -1,0 +1,371 @@
+#include "session.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "clock.h"
+
+namespace smartmem {
+namespace {
+
+constexpr VkBufferUsageFlags kUsage = VK_BUFFER_USAGE_STORAGE_BUFFER_BIT |
+                                      VK_BUFFER_USAGE_TRANSFER_SRC_BIT |
+                                      VK_BUFFER_USAGE_TRANSFER_DST_BIT;
+
+Scope scope_of(const Schedule& schedule) {
+  Scope scope = kKernels;
+  for (const Command& command : schedule.commands) {
+    if (command.kind != CommandKind::kDispatch) scope = kKernels | kTransfers;
+  }
+  return scope;
+}
+
+std::unique_ptr<Buffer> make_buffer(const DevicePtr& device, uint64_t size, MemoryUse use) {
+  return size == 0 ? nullptr : std::make_unique<Buffer>(device, size, kUsage, use);
+}
+
+}  // namespace
+
+Timestamps::Timestamps(DevicePtr device, uint32_t count)
+    : device_(std::move(device)), count_(count) {
+  if (!device_->has_timestamps()) return;
+  VkQueryPoolCreateInfo info = {VK_STRUCTURE_TYPE_QUERY_POOL_CREATE_INFO};
+  info.queryType = VK_QUERY_TYPE_TIMESTAMP;
+  info.queryCount = count;
+  check(device_->vk().vkCreateQueryPool(device_->handle(), &info, nullptr, &handle_),
+        "making timestamps");
+}
+
+Timestamps::~Timestamps() {
+  if (handle_ != VK_NULL_HANDLE) {
+    device_->vk().vkDestroyQueryPool(device_->handle(), handle_, nullptr);
+  }
+}
+
+void Timestamps::reset(VkCommandBuffer commands) const {
+  if (handle_ != VK_NULL_HANDLE) {
+    device_->vk().vkCmdResetQueryPool(commands, handle_, 0, count_);
+  }
+}
+
+void Timestamps::write(VkCommandBuffer commands, VkPipelineStageFlagBits stage,
+                       uint32_t index) const {
+  if (handle_ != VK_NULL_HANDLE) {
+    device_->vk().vkCmdWriteTimestamp(commands, stage, handle_, index);
+  }
+}
+
+std::vector<uint64_t> Timestamps::read() const {
+  std::vector<uint64_t> ticks(count_);
+  if (handle_ == VK_NULL_HANDLE) return ticks;
+  check(device_->vk().vkGetQueryPoolResults(device_->handle(), handle_, 0, count_,
+                                            ticks.size() * sizeof(uint64_t), ticks.data(),
+                                            sizeof(uint64_t), VK_QUERY_RESULT_64_BIT),
+        "reading timestamps");
+  return ticks;
+}
+
+DescriptorPool::DescriptorPool(DevicePtr device, uint32_t sets, uint32_t buffers)
+    : device_(std::move(device)) {
+  const VkDescriptorPoolSize size = {VK_DESCRIPTOR_TYPE_STORAGE_BUFFER, std::max(buffers, 1U)};
+  VkDescriptorPoolCreateInfo info = {VK_STRUCTURE_TYPE_DESCRIPTOR_POOL_CREATE_INFO};
+  info.maxSets = std::max(sets, 1U);
+  info.poolSizeCount = 1;
+  info.pPoolSizes = &size;
+  check(device_->vk().vkCreateDescriptorPool(device_->handle(), &info, nullptr, &handle_),
+        "making descriptors");
+}
+
+DescriptorPool::~DescriptorPool() {
+  device_->vk().vkDestroyDescriptorPool(device_->handle(), handle_, nullptr);
+}
+
+VkDescriptorSet DescriptorPool::allocate(VkDescriptorSetLayout layout) const {
+  VkDescriptorSetAllocateInfo info = {VK_STRUCTURE_TYPE_DESCRIPTOR_SET_ALLOCATE_INFO};
+  info.descriptorPool = handle_;
+  info.descriptorSetCount = 1;
+  info.pSetLayouts = &layout;
+  VkDescriptorSet set = VK_NULL_HANDLE;
+  check(device_->vk().vkAllocateDescriptorSets(device_->handle(), &info, &set),
+        "allocating descriptors");
+  return set;
+}
+
+Session::Session(std::shared_ptr<const Model> model)
+    : model_(std::move(model)),
+      device_(model_->device()),
+      schedule_(model_->schedule()),
+      layout_(model_->layout()),
+      work_(scope_of(schedule_)),
+      timeline_(device_),
+      pool_(device_) {
+  make_buffers();
+  plan_outputs();
+  make_descriptor_sets();
+  call_clock_ = std::make_unique<Timestamps>(device_, 2);
+  call_ = pool_.record([this](VkCommandBuffer commands) { record_call(commands); });
+}
+
+Session::~Session() {
+  try {
+    timeline_.wait(SM_WAIT_BLOCK, UINT64_MAX);
+  } catch (const Error&) {
+    // A lost device has stopped working, too.
+  }
+}
+
+void Session::make_buffers() {
+  const bool shares = device_->shares_host_memory();
+  const MemoryUse use = shares ? MemoryUse::kShared : MemoryUse::kDevice;
+  inputs_ = make_buffer(device_, layout_.input_bytes, use);
+  outputs_ = make_buffer(device_, layout_.output_bytes, use);
+  transients_ = make_buffer(device_, layout_.transient_bytes, MemoryUse::kDevice);
+  if (!shares) upload_ = make_buffer(device_, layout_.input_bytes, MemoryUse::kUpload);
+}
+
+void Session::plan_outputs() {
+  uint64_t total = 0;
+  for (uint32_t i = 0; i < schedule_.outputs.size(); ++i) {
+    const Port& port = schedule_.outputs[i];
+    results_.push_back(mapped_output(port));
+    if (results_.back() != nullptr) continue;
+    readbacks_.push_back({i, total});
+    total += (port.length + 15) / 16 * 16;
+  }
+  readback_ = make_buffer(device_, total, MemoryUse::kReadback);
+  for (const Readback& copy : readbacks_) results_[copy.output] = readback_->mapped() + copy.offset;
+}
+
+const uint8_t* Session::mapped_output(const Port& port) const {
+  const Place& place = layout_.places[port.resource];
+  const Buffer* buffer = place.buffer == layout_.output_buffer()  ? outputs_.get()
+                         : place.buffer == layout_.input_buffer() ? inputs_.get()
+                                                                  : nullptr;
+  if (buffer == nullptr || buffer->mapped() == nullptr) return nullptr;
+  return buffer->mapped() + place.offset + port.offset;
+}
+
+VkBuffer Session::buffer(const Place& place) const {
+  if (place.buffer < layout_.input_buffer()) return model_->weights()[place.buffer]->handle();
+  if (place.buffer == layout_.input_buffer()) return inputs_->handle();
+  if (place.buffer == layout_.output_buffer()) return outputs_->handle();
+  return transients_->handle();
+}
+
+void Session::make_descriptor_sets() {
+  uint32_t sets = 0;
+  uint32_t buffers = 0;
+  for (const Command& command : schedule_.commands) {
+    if (command.kind != CommandKind::kDispatch) continue;
+    sets += 1;
+    buffers += static_cast<uint32_t>(command.uses.size());
+  }
+  descriptors_ = std::make_unique<DescriptorPool>(device_, sets, buffers);
+  for (const Command& command : schedule_.commands) {
+    VkDescriptorSet set = VK_NULL_HANDLE;
+    if (command.kind == CommandKind::kDispatch) {
+      set = descriptors_->allocate(model_->pipelines()[command.kernel].set_layout);
+      write_descriptor_set(command, set);
+    }
+    sets_.push_back(set);
+  }
+}
+
+void Session::write_descriptor_set(const Command& command, VkDescriptorSet set) const {
+  std::vector<VkDescriptorBufferInfo> buffers;
+  for (const Use& use : command.uses) {
+    const Place& place = layout_.places[use.resource];
+    buffers.push_back({buffer(place), place.offset + use.offset, bound_bytes(use)});
+  }
+  if (buffers.empty()) return;
+  VkWriteDescriptorSet write = {VK_STRUCTURE_TYPE_WRITE_DESCRIPTOR_SET};
+  write.dstSet = set;
+  // One write runs on over the bindings that follow, since all are of one kind.
+  write.descriptorCount = static_cast<uint32_t>(buffers.size());
+  write.descriptorType = VK_DESCRIPTOR_TYPE_STORAGE_BUFFER;
+  write.pBufferInfo = buffers.data();
+  device_->vk().vkUpdateDescriptorSets(device_->handle(), 1, &write, 0, nullptr);
+}
+
+void Session::record_call(VkCommandBuffer commands) const {
+  call_clock_->reset(commands);
+  call_clock_->write(commands, VK_PIPELINE_STAGE_TOP_OF_PIPE_BIT, 0);
+  record_inputs(commands);
+  bool is_first = true;
+  for (const Wave& wave : layout_.waves) {
+    if (!is_first) add_barrier(device_->vk(), commands, work_, work_);
+    is_first = false;
+    for (const uint32_t number : wave) record_command(commands, number);
+  }
+  record_outputs(commands);
+  call_clock_->write(commands, VK_PIPELINE_STAGE_BOTTOM_OF_PIPE_BIT, 1);
+}
+
+void Session::record_profile(VkCommandBuffer commands) const {
+  profile_clock_->reset(commands);
+  record_inputs(commands);
+  profile_clock_->write(commands, VK_PIPELINE_STAGE_BOTTOM_OF_PIPE_BIT, 0);
+  for (uint32_t number = 0; number < schedule_.commands.size(); ++number) {
+    record_command(commands, number);
+    add_barrier(device_->vk(), commands, work_, work_);
+    profile_clock_->write(commands, VK_PIPELINE_STAGE_BOTTOM_OF_PIPE_BIT, number + 1);
+  }
+  record_outputs(commands);
+}
+
+void Session::record_inputs(VkCommandBuffer commands) const {
+  if (upload_ == nullptr) return;
+  const VkBufferCopy whole = {0, 0, layout_.input_bytes};
+  device_->vk().vkCmdCopyBuffer(commands, upload_->handle(), inputs_->handle(), 1, &whole);
+  add_barrier(device_->vk(), commands, kTransferWrites, work_ | kTransferReads);
+}
+
+void Session::record_command(VkCommandBuffer commands, uint32_t number) const {
+  const DeviceTable& vk = device_->vk();
+  const Command& command = schedule_.commands[number];
+  const auto offset_of = [this](const Use& use) {
+    return layout_.places[use.resource].offset + use.offset;
+  };
+  const auto buffer_of = [this](const Use& use) { return buffer(layout_.places[use.resource]); };
+  switch (command.kind) {
+    case CommandKind::kDispatch: {
+      const Pipeline& pipeline = model_->pipelines()[command.kernel];
+      const auto [x, y, z] = command.workgroups;
+      vk.vkCmdBindPipeline(commands, VK_PIPELINE_BIND_POINT_COMPUTE, pipeline.handle);
+      vk.vkCmdBindDescriptorSets(commands, VK_PIPELINE_BIND_POINT_COMPUTE, pipeline.layout, 0, 1,
+                                 &sets_[number], 0, nullptr);
+      if (!command.words.empty()) {
+        vk.vkCmdPushConstants(commands, pipeline.layout, VK_SHADER_STAGE_COMPUTE_BIT, 0,
+                              static_cast<uint32_t>(4 * command.words.size()),
+                              command.words.data());
+      }
+      vk.vkCmdDispatch(commands, x, y, z);
+      return;
+    }
+    case CommandKind::kFill: {
+      const Use& target = command.uses[0];
+      vk.vkCmdFillBuffer(commands, buffer_of(target), offset_of(target), target.length,
+                         command.pattern);
+      return;
+    }
+    case CommandKind::kCopy: {
+      const Use &source = command.uses[0], &target = command.uses[1];
+      const VkBufferCopy region = {offset_of(source), offset_of(target), source.length};
+      vk.vkCmdCopyBuffer(commands, buffer_of(source), buffer_of(target), 1, &region);
+      return;
+    }
+  }
+}
+
+void Session::record_outputs(VkCommandBuffer commands) const {
+  const DeviceTable& vk = device_->vk();
+  if (!readbacks_.empty()) add_barrier(vk, commands, work_, kTransferReads);
+  for (const Readback& copy : readbacks_) {
+    const Port& port = schedule_.outputs[copy.output];
+    const Place& place = layout_.places[port.resource];
+    const VkBufferCopy region = {place.offset + port.offset, copy.offset, port.length};
+    vk.vkCmdCopyBuffer(commands, buffer(place), readback_->handle(), 1, &region);
+  }
+  add_barrier(vk, commands, work_ | kTransferWrites, kHostReads);
+}
+
+void Session::require_idle() const {
+  if (!timeline_.is_idle()) fail(SM_INVALID_ARGUMENT, "the last call has not finished");
+}
+
+void Session::set_input_locked(size_t index, Bytes data) {
+  require_idle();
+  if (index >= schedule_.inputs.size()) fail(SM_INVALID_ARGUMENT, "there is no input ", index);
+  const Port& port = schedule_.inputs[index];
+  if (data.size != port.length) {
+    fail(SM_INVALID_ARGUMENT, "input ", index, " has ", port.length, " bytes, not ", data.size);
+  }
+  if (port.length == 0) return;
+  if (data.data == nullptr) fail(SM_INVALID_ARGUMENT, "input ", index, " is NULL");
+  const Buffer& target = upload_ != nullptr ? *upload_ : *inputs_;
+  const uint64_t offset = layout_.places[port.resource].offset + port.offset;
+  std::memcpy(target.mapped() + offset, data.data, data.size);
+}
+
+void Session::submit_locked(VkCommandBuffer commands) {
+  require_idle();
+  const Stopwatch watch;
+  timeline_.submit(commands);
+  times_.submit_ms = watch.milliseconds();
+}
+
+void Session::wait_locked(sm_wait how, uint64_t timeout_ns) {
+  const Stopwatch watch;
+  timeline_.wait(how, timeout_ns);
+  times_.wait_ms = watch.milliseconds();
+}
+
+void Session::run(const void* const* inputs, void* const* outputs, sm_wait how) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  for (size_t i = 0; i < schedule_.inputs.size(); ++i) {
+    const auto* data = static_cast<const uint8_t*>(inputs[i]);
+    set_input_locked(i, {data, static_cast<size_t>(schedule_.inputs[i].length)});
+  }
+  submit_locked(call_);
+  wait_locked(how, UINT64_MAX);
+  for (size_t i = 0; i < schedule_.outputs.size(); ++i) {
+    std::memcpy(outputs[i], results_[i], schedule_.outputs[i].length);
+  }
+}
+
+void Session::set_input(size_t index, Bytes data) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  set_input_locked(index, data);
+}
+
+void Session::submit() {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  submit_locked(call_);
+}
+
+void Session::wait(sm_wait how, uint64_t timeout_ns) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  wait_locked(how, timeout_ns);
+}
+
+void Session::get_output(size_t index, void* data, size_t size) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  require_idle();
+  if (index >= results_.size()) fail(SM_INVALID_ARGUMENT, "there is no output ", index);
+  const uint64_t length = schedule_.outputs[index].length;
+  if (size != length) {
+    fail(SM_INVALID_ARGUMENT, "output ", index, " has ", length, " bytes, not ", size);
+  }
+  std::memcpy(data, results_[index], size);
+}
+
+sm_times Session::times() {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  require_idle();
+  sm_times times = times_;
+  if (times.wait_ms > 0 && device_->has_timestamps()) {
+    const std::vector<uint64_t> ticks = call_clock_->read();
+    times.gpu_ms = device_->nanoseconds(ticks[0], ticks[1]) * 1e-6;
+  }
+  return times;
+}
+
+std::vector<double> Session::profile() {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  if (!device_->has_timestamps()) fail(SM_UNSUPPORTED, "the device has no clock");
+  const auto count = static_cast<uint32_t>(schedule_.commands.size());
+  if (profile_ == VK_NULL_HANDLE) {
+    profile_clock_ = std::make_unique<Timestamps>(device_, count + 1);
+    profile_ = pool_.record([this](VkCommandBuffer commands) { record_profile(commands); });
+  }
+  submit_locked(profile_);
+  wait_locked(SM_WAIT_BLOCK, UINT64_MAX);
+  const std::vector<uint64_t> ticks = profile_clock_->read();
+  std::vector<double> times_ns;
+  for (uint32_t i = 0; i < count; ++i) {
+    times_ns.push_back(device_->nanoseconds(ticks[i], ticks[i + 1]));
+  }
+  return times_ns;
+}
+
+}  // namespace smartmem
