@@ -23,7 +23,12 @@ _COMMON_FLAGS = (
     # Same input, same bytes.
     "--iree-vm-bytecode-module-strip-source-map=true",
 )
-
+# What our executor replays: kernels that bind each tensor by itself, through descriptors. Merged
+# bindings would hide which bytes a kernel reads.
+_VULKAN_FLAGS = (
+    "--iree-scheduling-optimize-bindings=false",
+    "--iree-vulkan-dispatch-abi=descriptors",
+)
 
 # Some of the names that iree-compile knows, to offer where one is misspelt.
 _IREE_NAMES = ("adreno-740", "valhall4", "rdna3", "ampere", "ada")
@@ -52,7 +57,8 @@ class Target:
     @property
     def flags(self) -> tuple[str, ...]:
         """Options of iree-compile."""
-        return (*_COMMON_FLAGS, *self.device_flags)
+        ours = _VULKAN_FLAGS if self.kind == "vulkan" else ()
+        return (*_COMMON_FLAGS, *ours, *self.device_flags)
 
     @property
     def device_flags(self) -> tuple[str, ...]:

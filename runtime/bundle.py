@@ -4,6 +4,7 @@
       manifest.json           inputs, outputs, targets, hashes, versions
       weights.irpa            all weights, shared by the targets
       targets/NAME/model.vmfb, plan.json, report.json
+                   schedule, kernels/*.spv      for our executor, where it can run the model
 
 The only place that knows this format. Every file is a function of the model, the targets and the
 versions: two compiles give the same bytes.
@@ -30,7 +31,7 @@ from numpy.typing import NDArray
 from smartmem.errors import UserError, os_error
 from smartmem.runtime.tree import Tree, tensor_indices
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 ENTRY = "main"
 PARAMETER_SCOPE = "model"
 MANIFEST_FILE = "manifest.json"
@@ -38,6 +39,8 @@ WEIGHTS_FILE = "weights.irpa"
 PLAN_FILE = "plan.json"
 REPORT_FILE = "report.json"
 _VMFB_FILE = "model.vmfb"
+_SCHEDULE_FILE = "schedule"
+_KERNELS_FOLDER = "kernels"
 
 # What a compiled function takes and gives, and what of the user's each type stands for.
 _BORDER_DTYPES = {
@@ -76,7 +79,8 @@ class TensorSpec:
 class TargetEntry:
     """One compiled form: `kind` is "cpu" or "vulkan", `iree_target` what IREE was told.
 
-    `sha256` is the hash of the vmfb; plan and report have theirs.
+    `sha256` is the hash of the vmfb; plan, report and schedule have theirs, and the schedule holds
+    those of the kernels. Without a schedule IREE's runtime alone can run it.
     """
 
     name: str
@@ -87,6 +91,8 @@ class TargetEntry:
     plan_sha256: str
     report_sha256: str
     needs: dict[str, Any]
+    schedule: str | None = None
+    schedule_sha256: str | None = None
 
 
 @dataclass(frozen=True)
@@ -159,6 +165,18 @@ class Bundle:
     def vmfb(self, target: str) -> Path:
         return self.path / self.manifest.targets[target].vmfb
 
+    def schedule(self, target: str) -> Path:
+        """What our executor does for `target`; UserError where it is not what was written."""
+        entry = self.manifest.targets[target]
+        if entry.schedule is None or entry.schedule_sha256 is None:
+            raise UserError(f"{self.path}: target {target!r} has no schedule")
+        _check_hash(self.path / entry.schedule, entry.schedule_sha256)
+        return self.path / entry.schedule
+
+    def kernels(self, target: str) -> Path:
+        """The folder of SPIR-V modules that the schedule of `target` names."""
+        return self.path / "targets" / target / _KERNELS_FOLDER
+
     def plan(self, target: str) -> dict[str, Any]:
         """What the passes decided for `target`; UserError where it is not what was written."""
         file = self.path / "targets" / target / PLAN_FILE
@@ -179,6 +197,8 @@ class Bundle:
         if thorough:
             self.plan(target)
             self.report(target)
+            if self.manifest.targets[target].schedule is not None:
+                self.schedule(target)
 
     def check_weights(self, *, thorough: bool = False) -> None:
         """Checks the archive's presence and size; reads it all and checks its hash if thorough."""
@@ -251,8 +271,13 @@ class BundleWriter:
         plan: Mapping[str, Any],
         report: Mapping[str, Any],
         needs: Mapping[str, Any] | None = None,
+        schedule: bytes | None = None,
+        kernels: Mapping[str, bytes] | None = None,
     ) -> None:
-        """Stores one compiled form; what varies from compile to compile stays out of `report`."""
+        """Stores one compiled form; what varies from compile to compile stays out of `report`.
+
+        `schedule` and its `kernels`, by file name, are what our executor runs.
+        """
         if not _TARGET_NAME.fullmatch(name):
             raise UserError(f"{name!r} cannot be the name of a target")
         folder = self.folder / "targets" / name
@@ -260,6 +285,11 @@ class BundleWriter:
         (folder / _VMFB_FILE).write_bytes(vmfb)
         _write_json(folder / PLAN_FILE, dict(plan))
         _write_json(folder / REPORT_FILE, dict(report))
+        if schedule is not None:
+            (folder / _SCHEDULE_FILE).write_bytes(schedule)
+            (folder / _KERNELS_FOLDER).mkdir()
+            for file, code in (kernels or {}).items():
+                (folder / _KERNELS_FOLDER / file).write_bytes(code)
         self._targets[name] = TargetEntry(
             name=name,
             kind=kind,
@@ -269,6 +299,8 @@ class BundleWriter:
             plan_sha256=sha256_of(folder / PLAN_FILE),
             report_sha256=sha256_of(folder / REPORT_FILE),
             needs=dict(needs or {}),
+            schedule=None if schedule is None else _schedule_path(name),
+            schedule_sha256=None if schedule is None else hashlib.sha256(schedule).hexdigest(),
         )
 
     def finish(
@@ -344,12 +376,18 @@ def _vmfb_path(target: str) -> str:
     return f"targets/{target}/{_VMFB_FILE}"
 
 
+def _schedule_path(target: str) -> str:
+    return f"targets/{target}/{_SCHEDULE_FILE}"
+
+
 def _parse_manifest(data: dict[str, Any]) -> Manifest:
     """Builds the manifest; KeyError, TypeError or ValueError say what does not fit."""
     targets = {name: TargetEntry(**entry) for name, entry in data["targets"].items()}
     for name, entry in targets.items():
         if not _TARGET_NAME.fullmatch(name) or entry.vmfb != _vmfb_path(name):
             raise ValueError(f"target {name!r} with file {entry.vmfb!r}")
+        if entry.schedule not in (None, _schedule_path(name)):
+            raise ValueError(f"target {name!r} with schedule {entry.schedule!r}")
     manifest = Manifest(
         inputs=tuple(_parse_tensor(item) for item in data["inputs"]),
         outputs=tuple(_parse_tensor(item) for item in data["outputs"]),
@@ -449,17 +487,26 @@ def _check_replaceable(path: Path) -> None:
         raise UserError(
             f"{path}: exists and is not a compiled model; it will not be replaced", hint=remedy
         )
-    names = (_VMFB_FILE, PLAN_FILE, REPORT_FILE)
     for file in sorted(path.rglob("*")):
-        parts = file.relative_to(path).parts
-        known = parts in ((MANIFEST_FILE,), (WEIGHTS_FILE,)) or (
-            len(parts) == 3 and parts[0] == "targets" and parts[2] in names
-        )
+        known = _is_our_file(file.relative_to(path).parts)
         if not known and (file.is_symlink() or not file.is_dir()):
             raise UserError(
                 f"{file}: smartmem did not write this file; {path} will not be replaced",
                 hint=f"Move the file elsewhere. {remedy}",
             )
+
+
+def _is_our_file(parts: tuple[str, ...]) -> bool:
+    """Whether bundles have a file at this place."""
+    match parts:
+        case (name,):
+            return name in (MANIFEST_FILE, WEIGHTS_FILE)
+        case ("targets", _, name):
+            return name in (_VMFB_FILE, PLAN_FILE, REPORT_FILE, _SCHEDULE_FILE)
+        case ("targets", _, folder, name):
+            return folder == _KERNELS_FOLDER and name.endswith(".spv")
+        case _:
+            return False
 
 
 def _is_ours(manifest: Path) -> bool:

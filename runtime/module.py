@@ -14,20 +14,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import ml_dtypes
 import numpy as np
 from iree import runtime as iree
 from iree.runtime.dtypes import map_dtype_to_hal_element_type
 from numpy.typing import NDArray
 
 from smartmem.errors import DeviceError, UserError
-
-_EXTENDED_DTYPES: dict[str, np.dtype[Any]] = {"bfloat16": np.dtype(ml_dtypes.bfloat16)}
-
-
-def dtype_of(name: str) -> np.dtype[Any]:
-    """The numpy dtype of a TensorSpec's dtype name."""
-    return _EXTENDED_DTYPES.get(name) or np.dtype(name)
 
 
 class DeviceModule:

@@ -9,37 +9,64 @@ has imported it, and never imported here.
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from smartmem.errors import UserError
-from smartmem.runtime.bundle import Bundle, Manifest, TensorSpec
+from smartmem.errors import DeviceError, UserError
+from smartmem.runtime.bundle import Bundle, Manifest, TargetEntry, TensorSpec
 from smartmem.runtime.devices import Device, select
-from smartmem.runtime.module import DeviceModule, dtype_of
+from smartmem.runtime.dtypes import dtype_of
 from smartmem.runtime.tree import Tree, flatten, unflatten
+from smartmem.spelling import did_you_mean
+
+logger = logging.getLogger(__name__)
+
+Executor = Literal["auto", "smartmem", "iree"]
+EXECUTORS: tuple[Executor, ...] = ("auto", "smartmem", "iree")
 
 
-def load(path: str | os.PathLike[str], device: str = "auto") -> Session:
+class Module(Protocol):
+    """A compiled function on a device, whatever runs it."""
+
+    def __call__(
+        self, arguments: Sequence[NDArray[Any]], result_dtypes: Sequence[np.dtype[Any]]
+    ) -> list[NDArray[Any]]: ...
+
+
+def load(
+    path: str | os.PathLike[str], device: str = "auto", *, executor: Executor = "auto"
+) -> Session:
     """Opens a bundle on a device ("auto", "cpu", "vulkan", a target's or device's name, a URI).
+
+    ``executor`` says what runs it: "smartmem" is our own, on Vulkan only; "iree" is IREE's runtime;
+    "auto" is our own where it can run this bundle on this device.
 
     Raises UserError where the bundle is damaged, DeviceError where no device suits it. Of the
     weights only the size is checked: reading them all would make every start as slow as the first
     (`verify` compares their hash).
     """
-    return Session(Bundle.open(path), device)
+    return Session(Bundle.open(path), device, executor=executor)
 
 
 class Session:
     """A loaded model. Calls from several threads run one after another."""
 
-    def __init__(self, bundle: Bundle, device: str = "auto") -> None:
+    def __init__(
+        self, bundle: Bundle, device: str = "auto", *, executor: Executor = "auto"
+    ) -> None:
+        if executor not in EXECUTORS:
+            raise UserError(
+                f"unknown executor {executor!r}.{did_you_mean(executor, EXECUTORS)}",
+                hint=f"Known: {', '.join(EXECUTORS)}.",
+            )
         selected, entry = select(bundle.manifest, device)
         bundle.check_target(entry.name)
         bundle.check_weights()
@@ -47,13 +74,8 @@ class Session:
         self._device = selected
         self._target = entry.name
         self._lock = threading.Lock()
-        self._module = DeviceModule(
-            selected.uri,
-            bundle.vmfb(entry.name),
-            bundle.weights,
-            entry=bundle.manifest.entry,
-            scope=bundle.manifest.parameter_scope,
-        )
+        self._executor: Executor
+        self._executor, self._module = _open_module(bundle, selected, entry, executor)
 
     @property
     def path(self) -> Path:
@@ -75,6 +97,16 @@ class Session:
     def target(self) -> str:
         """The name of the bundle's target in use."""
         return self._target
+
+    @property
+    def executor(self) -> Executor:
+        """What runs it: "smartmem" or "iree"."""
+        return self._executor
+
+    @property
+    def module(self) -> Module:
+        """The compiled function; that of our own executor also tells times (executor.py)."""
+        return self._module
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Runs the model; raises UserError where the arguments do not fit its signature."""
@@ -108,6 +140,51 @@ class Session:
             else next(results).astype(dtype_of(spec.source_dtype), copy=False)
             for spec in manifest.outputs
         ]
+
+
+def _open_module(
+    bundle: Bundle, device: Device, entry: TargetEntry, wish: Executor
+) -> tuple[Executor, Module]:
+    """The module in the executor that ``wish`` means, and that executor's name."""
+    if wish == "smartmem" or (wish == "auto" and _suits_ours(device, entry)):
+        try:
+            return "smartmem", _open_ours(bundle, device, entry)
+        except DeviceError as error:
+            if wish == "smartmem":
+                raise
+            logger.warning("IREE's runtime runs %s instead of ours: %s", bundle.path, error.message)
+    return "iree", _open_iree(bundle, device, entry)
+
+
+def _suits_ours(device: Device, entry: TargetEntry) -> bool:
+    from smartmem.runtime import native_api
+
+    return device.kind != "cpu" and entry.schedule is not None and native_api.is_available()
+
+
+def _open_ours(bundle: Bundle, device: Device, entry: TargetEntry) -> Module:
+    from smartmem.runtime.executor import ExecutorModule
+
+    if entry.schedule is None:
+        reason = bundle.report(entry.name).get("unschedulable") or "it was compiled for a CPU"
+        raise DeviceError(
+            f"{bundle.path}: our executor cannot run target {entry.name!r}: {reason}",
+            hint='IREE\'s runtime runs it: executor="iree".',
+        )
+    return ExecutorModule(device.uri, bundle, entry.name)
+
+
+def _open_iree(bundle: Bundle, device: Device, entry: TargetEntry) -> Module:
+    # Here, since our executor also runs where IREE is not installed.
+    from smartmem.runtime.module import DeviceModule
+
+    return DeviceModule(
+        device.uri,
+        bundle.vmfb(entry.name),
+        bundle.weights,
+        entry=bundle.manifest.entry,
+        scope=bundle.manifest.parameter_scope,
+    )
 
 
 def bind(manifest: Manifest, args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[Any]:

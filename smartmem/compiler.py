@@ -154,13 +154,15 @@ def _write(
         for build in builds:
             report = _report(program, build)
             seconds = {**clock.seconds, **build.seconds}
-            remember(hashlib.sha256(build.compiled.vmfb).hexdigest(), seconds)
+            remember(hashlib.sha256(build.compiled.module.vmfb).hexdigest(), seconds)
             reports[build.target.name] = {**report, "compile_seconds": seconds}
             writer.add_target(
                 build.target.name,
                 kind=build.target.kind,
                 iree_target=build.target.iree_target,
-                vmfb=build.compiled.vmfb,
+                vmfb=build.compiled.module.vmfb,
+                schedule=build.compiled.module.schedule,
+                kernels=build.compiled.module.spirv,
                 plan={
                     "layouts": build.layouts,
                     "weights": [e.name for e in build.entries],
@@ -193,5 +195,6 @@ def _report(program: Program, build: _TargetBuild) -> dict[str, Any]:
             for e in used.values()
         ),
         "passes": [{"name": r.name, **r.gains} for r in build.reports],
-        "miscompile_risks": [asdict(f) for f in build.compiled.findings],
+        "unschedulable": build.compiled.module.unschedulable,
+        "miscompile_risks": [asdict(f) for f in build.compiled.module.findings],
     }

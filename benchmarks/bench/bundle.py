@@ -45,6 +45,7 @@ _LIBRARY = (
     "smartmem/spelling.py",
     "smartmem/verify.py",
     "runtime/*.py",
+    "runtime/native/build/libsmartmem.so",
     "benchmarks/__init__.py",
     "benchmarks/bench/*.py",
     "benchmarks/bench/contenders/*.py",

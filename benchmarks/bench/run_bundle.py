@@ -22,6 +22,7 @@ from smartmem.benchmarks.bench.task import Candidate, Task
 from smartmem.errors import MismatchError, SmartmemError, UserError
 from smartmem.runtime.bundle import Bundle
 from smartmem.runtime.devices import Device, find, select
+from smartmem.runtime.session import EXECUTORS, Executor
 from smartmem.spelling import did_you_mean
 
 
@@ -41,6 +42,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("names", nargs="*", help="models; all of them without any")
     parser.add_argument("--device", default="auto", help="auto, cpu, vulkan, or a name")
     parser.add_argument("--against", default="", help="contenders besides smartmem, with commas")
+    parser.add_argument("--executor", choices=EXECUTORS, default="auto", help="what runs them")
     parser.add_argument("--runs", type=int, default=50)
     parser.add_argument("--budget", type=float, default=120.0, help="seconds of runs per model")
     parser.add_argument("--time-limit", type=float, default=300.0, help="seconds of one answer")
@@ -65,7 +67,8 @@ def _measure(folder: Path, options: argparse.Namespace) -> list[Row]:
         missing = [peer for peer in contenders if (*key, peer.name) not in done]
         if not missing:
             continue
-        for measured in _rows(folder, row, device, missing, plan, limits, index["commit"]):
+        task = _task(folder, row, device, options.executor)
+        for measured in _rows(task, row, device, missing, plan, limits, index["commit"]):
             document.add([measured])
             print(line(measured), flush=True)
         check_present(device)
@@ -83,8 +86,21 @@ def _chosen(models: Sequence[dict[str, Any]], names: Sequence[str]) -> list[dict
     return [known[name] for name in dict.fromkeys(names)] if names else list(models)
 
 
+def _task(folder: Path, row: dict[str, Any], device: Device, executor: Executor) -> Task:
+    place = folder / "models" / row["model"]
+    return Task(
+        row["model"],
+        row["size"],
+        device.target,
+        device.uri,
+        device.kind,
+        place,
+        executor=executor,
+    )
+
+
 def _rows(
-    folder: Path,
+    task: Task,
     row: dict[str, Any],
     device: Device,
     contenders: Sequence[Peer],
@@ -93,12 +109,10 @@ def _rows(
     commit: str,
 ) -> list[Row]:
     """The rows of one model; a model that does not suit the device is one that failed."""
-    place = folder / "models" / row["model"]
-    task = Task(row["model"], row["size"], device.target, device.uri, device.kind, place)
     first = next(iter(row["candidates"].values()))
     try:
-        bundle = Bundle.open(place / first["file"])
-        write_weights(place, bundle.path, bundle.manifest)
+        bundle = Bundle.open(task.folder / first["file"])
+        write_weights(task.folder, bundle.path, bundle.manifest)
         entry = select(bundle.manifest, device.uri)[1]
         candidate = Candidate.of_json(row["candidates"][entry.name])
     except SmartmemError as error:

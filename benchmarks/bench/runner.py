@@ -14,11 +14,14 @@ from smartmem.benchmarks.bench.results import Document, Row
 from smartmem.benchmarks.bench.task import Task
 from smartmem.errors import DeviceError
 from smartmem.runtime.devices import Device
+from smartmem.runtime.session import Executor
 
 
 @dataclass(frozen=True)
 class Request:
-    """What to measure. ``keep`` is a folder where what the contenders build stays."""
+    """What to measure. ``keep`` is a folder where what the contenders build stays; ``executor`` is
+    what runs smartmem's models.
+    """
 
     models: tuple[str, ...]
     size: str
@@ -27,6 +30,7 @@ class Request:
     plan: Plan = field(default_factory=Plan)
     limits: Limits = field(default_factory=Limits)
     keep: Path | None = None
+    executor: Executor = "auto"
 
 
 def run(
@@ -48,7 +52,15 @@ def run(
             for model in request.models:
                 peers = _missing(document, request, model, device)
                 folder = work_folder(root, model, request.size, device.target)
-                task = Task(model, request.size, device.target, device.uri, device.kind, folder)
+                task = Task(
+                    model,
+                    request.size,
+                    device.target,
+                    device.uri,
+                    device.kind,
+                    folder,
+                    executor=request.executor,
+                )
                 harness = Harness(
                     task,
                     device.name,

@@ -7,6 +7,8 @@ from typing import Any, Literal
 
 from numpy.typing import NDArray
 
+from smartmem.runtime.session import Executor
+
 Arrays = Sequence[NDArray[Any]]
 # ``memory`` is "out of memory"; ``failed`` is an error that the contender reported itself.
 Failing = Literal["failed", "crashed", "timeout", "memory", "not installed"]
@@ -30,7 +32,8 @@ class Task:
 
     ``target`` is what smartmem compiles for, ``uri`` the device as IREE opens it. In ``folder`` lie
     the inputs and eager's outputs for both (``reference``), and what a contender builds.
-    ``limit_s`` bounds each of the compilations a build consists of.
+    ``limit_s`` bounds each of the compilations a build consists of; ``executor`` is what runs
+    smartmem's own.
     """
 
     model: str
@@ -40,6 +43,7 @@ class Task:
     kind: str
     folder: Path
     limit_s: float = 600.0
+    executor: Executor = "auto"
 
     @property
     def spec(self) -> str:

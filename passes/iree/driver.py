@@ -2,13 +2,15 @@
 between.
 
     lowered module --compile-to=stream--> stream IR (counted, kernels configured)
-        --compile-from=stream--> model.vmfb
+        --compile-from=stream--> model.vmfb                                               (cpu)
+        --compile-to=executable-targets--> schedule --> model.vmfb and SPIR-V modules     (vulkan)
 
 A separate process, so that a crash of the compiler is an error message with a reproducer, not the
 user's crash.
 """
 
 import errno
+import io
 import json
 import logging
 import platform
@@ -17,8 +19,9 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from functools import cache as cached
 from importlib.metadata import version
 from pathlib import Path
@@ -27,8 +30,10 @@ from smartmem.errors import CompileError, os_error
 from smartmem.passes.iree.cache import Cache, key_of
 from smartmem.passes.iree.configure import configure
 from smartmem.passes.iree.scan import Finding, scan_folder
+from smartmem.passes.iree.schedule import Unschedulable, read_program
 from smartmem.passes.rules.kernels import KernelConfig
 from smartmem.passes.target import Target, unknown_target
+from smartmem.runtime.schedule import FORMAT_VERSION
 
 logger = logging.getLogger(__name__)
 
@@ -38,15 +43,28 @@ _FULL_BYTES = 4096
 
 @dataclass(frozen=True)
 class Compiled:
-    """``stream_ir`` is what was counted, ``vmfb`` what runs, ``kernels`` the dispatches we
-    configured, ``findings`` what may be miscompiled; seconds by phase.
+    """``stream_ir`` is what was counted, ``module`` what runs, ``kernels`` the dispatches we
+    configured; seconds by phase.
     """
 
     stream_ir: str
-    vmfb: bytes
+    module: "Module"
     kernels: dict[str, KernelConfig]
-    findings: tuple[Finding, ...]
     seconds: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Module:
+    """``vmfb`` runs in IREE's runtime; ``schedule`` and its ``spirv``, by file name, in ours.
+
+    ``findings`` is what may be miscompiled; ``unschedulable`` says why there is no schedule.
+    """
+
+    vmfb: bytes
+    findings: tuple[Finding, ...] = ()
+    schedule: bytes | None = None
+    spirv: Mapping[str, bytes] = field(default_factory=dict[str, bytes])
+    unschedulable: str = ""
 
 
 @cached
@@ -124,25 +142,78 @@ def compile_to(phase: str, source: str, target: Target, cache: Cache) -> str:
     return held.decode()
 
 
-def compile_vmfb(stream_ir: str, target: Target, cache: Cache) -> tuple[bytes, tuple[Finding, ...]]:
-    """The module, and on Vulkan what the guard against IREE's known miscompiles found in its
-    kernels.
-    """
-    scanned = target.kind == "vulkan"
+def compile_executables(stream_ir: str, target: Target, cache: Cache) -> Module:
+    """What runs, of a stream-phase module."""
     extra = ["--compile-from=stream"]
-    dump = ["--iree-hal-dump-executable-configurations-to=configured"] if scanned else []
-    parts = _identity(target, extra)
+    parts = [*_identity(target, extra), f"schedule {FORMAT_VERSION}"]
     key = key_of(stream_ir, parts)
-    held, findings_text = cache.get(key), cache.get(f"{key}.findings")
-    if held is not None and findings_text is not None:
-        return held, tuple(Finding(**row) for row in json.loads(findings_text))
+    held = cache.get(key)
+    if held is not None:
+        return _unpacked(held)
     with tempfile.TemporaryDirectory(prefix="smartmem-") as folder:
         where = Path(folder)
-        held = _run(stream_ir, target, [*extra, *dump], where, "model.vmfb").read_bytes()
-        findings = scan_folder(where / "configured") if scanned else ()
-    cache.put(key, held, parts)
-    cache.put(f"{key}.findings", json.dumps([asdict(f) for f in findings]).encode(), parts)
-    return held, findings
+        if target.kind == "vulkan":
+            made = _compile_vulkan(stream_ir, target, where)
+        else:
+            made = Module(_run(stream_ir, target, extra, where, "model.vmfb").read_bytes())
+    cache.put(key, _packed(made), parts)
+    return made
+
+
+def _compile_vulkan(stream_ir: str, target: Target, where: Path) -> Module:
+    """The kernels once, for the guard against IREE's known miscompiles and for both executors."""
+    to_targets = [
+        "--compile-from=stream",
+        "--compile-to=executable-targets",
+        "--iree-hal-dump-executable-configurations-to=configured",
+    ]
+    targets_ir = _run(stream_ir, target, to_targets, where, "targets.mlir").read_text("utf-8")
+    to_vmfb = [
+        "--compile-from=executable-targets",
+        "--iree-hal-dump-executable-binaries-to=spirv",
+    ]
+    vmfb = _run(targets_ir, target, to_vmfb, where, "model.vmfb").read_bytes()
+    findings = scan_folder(where / "configured")
+
+    def binary(executable: str, entry: str) -> bytes:
+        return (where / "spirv" / f"module_{executable}_{entry}.spv").read_bytes()
+
+    try:
+        program = read_program(targets_ir, binary)
+    except Unschedulable as reason:
+        logger.info("no schedule for our executor: %s", reason)
+        return Module(vmfb, findings, unschedulable=str(reason))
+    return Module(vmfb, findings, program.schedule.encode(), program.kernels)
+
+
+def _packed(module: Module) -> bytes:
+    """A module as one value for the cache."""
+    facts = {
+        "findings": [asdict(f) for f in module.findings],
+        "unschedulable": module.unschedulable,
+    }
+    files = {f"spirv/{name}": code for name, code in module.spirv.items()}
+    files |= {"vmfb": module.vmfb, "facts": json.dumps(facts).encode()}
+    if module.schedule is not None:
+        files["schedule"] = module.schedule
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return stream.getvalue()
+
+
+def _unpacked(value: bytes) -> Module:
+    with zipfile.ZipFile(io.BytesIO(value)) as archive:
+        files = {name: archive.read(name) for name in archive.namelist()}
+    facts = json.loads(files["facts"])
+    return Module(
+        files["vmfb"],
+        tuple(Finding(**row) for row in facts["findings"]),
+        files.get("schedule"),
+        {n.removeprefix("spirv/"): c for n, c in files.items() if n.startswith("spirv/")},
+        facts["unschedulable"],
+    )
 
 
 def compile_module(lowered: str, target: Target, cache: Cache | None = None) -> Compiled:
@@ -155,9 +226,9 @@ def compile_module(lowered: str, target: Target, cache: Cache | None = None) -> 
     started = time.perf_counter()
     stream_ir = compile_stream(lowered, target, store)
     middle = time.perf_counter()
-    vmfb, findings, kernels = _with_kernels(stream_ir, target, store)
+    module, kernels = _with_kernels(stream_ir, target, store)
     ended = time.perf_counter()
-    errors = [f for f in findings if f.is_error]
+    errors = [f for f in module.findings if f.is_error]
     if errors:
         rows = "\n".join(f"  {f.dispatch}: {f.kind}: {f.detail}" for f in errors)
         raise CompileError(
@@ -165,20 +236,20 @@ def compile_module(lowered: str, target: Target, cache: Cache | None = None) -> 
             f"(docs/iree-miscompiles.md), so nothing was written:\n{rows}"
         )
     seconds = {"iree_stream": middle - started, "iree_codegen": ended - middle}
-    return Compiled(stream_ir, vmfb, kernels, findings, seconds)
+    return Compiled(stream_ir, module, kernels, seconds)
 
 
 def _with_kernels(
     stream_ir: str, target: Target, store: Cache
-) -> tuple[bytes, tuple[Finding, ...], dict[str, KernelConfig]]:
+) -> tuple[Module, dict[str, KernelConfig]]:
     """The module with our kernel configurations; with IREE's own where it cannot build ours."""
     if target.kernels is None:
-        return *compile_vmfb(stream_ir, target, store), {}
+        return compile_executables(stream_ir, target, store), {}
     configured = configure(stream_ir, target.kernels)
     try:
-        return *compile_vmfb(configured.stream_ir, target, store), configured.kernels
+        return compile_executables(configured.stream_ir, target, store), configured.kernels
     except CompileError as error:
         if not configured.kernels:
             raise
         logger.warning("IREE cannot build our kernels; it chooses all of them itself: %s", error)
-        return *compile_vmfb(stream_ir, target, store), {}
+        return compile_executables(stream_ir, target, store), {}

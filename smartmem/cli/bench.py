@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from smartmem.cli.options import devices_option, json_option
+from smartmem.cli.options import devices_option, executor_option, json_option
 from smartmem.cli.output import print_json, progress
 from smartmem.errors import MismatchError, UserError
 
 if TYPE_CHECKING:
     from smartmem.benchmarks.bench.results import Row
+    from smartmem.runtime.session import Executor
 
 SIZES = ("full", "bench", "tiny")
 
@@ -21,6 +22,7 @@ SIZES = ("full", "bench", "tiny")
 @click.argument("names", nargs=-1, required=True, metavar="NAME...|all")
 @click.option("--size", type=click.Choice(SIZES), default="bench", show_default=True)
 @devices_option
+@executor_option
 @click.option(
     "--against",
     default="eager,iree",
@@ -76,6 +78,7 @@ def command(
     names: tuple[str, ...],
     size: str,
     devices: tuple[str, ...],
+    executor: Executor,
     against: str,
     runs: int,
     budget_s: float,
@@ -117,6 +120,7 @@ def command(
         size=size,
         devices=tuple({d.uri: d for d in (find(wish) for wish in devices)}.values()),
         peers=tuple(contenders),
+        executor=executor,
         plan=Plan(runs, budget_s, again),
         limits=Limits(build_s, call_s, memory_mib << 20),
     )

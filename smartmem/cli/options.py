@@ -23,3 +23,11 @@ devices_option = click.option(
     show_default=True,
     help="auto, cpu, vulkan, or a name; may be repeated.",
 )
+
+executor_option = click.option(
+    "--executor",
+    type=click.Choice(("auto", "smartmem", "iree")),
+    default="auto",
+    show_default=True,
+    help="What runs it: our own Vulkan executor, or IREE's runtime; auto is ours where it can.",
+)

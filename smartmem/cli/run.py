@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from smartmem.cli.options import json_option
+from smartmem.cli.options import executor_option, json_option
 from smartmem.cli.output import milliseconds, print_json, print_pairs, progress
 from smartmem.errors import UserError, os_error
 
@@ -18,11 +18,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from smartmem.runtime.bundle import TensorSpec
+    from smartmem.runtime.session import Executor
 
 
 @click.command(name="run")
 @click.argument("path", type=click.Path(path_type=Path))
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, vulkan, or a name.")
+@executor_option
 @click.option(
     "--input",
     "inputs",
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
 def command(
     path: Path,
     device: str,
+    executor: Executor,
     inputs: tuple[Path, ...],
     seed: int,
     repeat: int,
@@ -57,7 +60,7 @@ def command(
     with progress(as_json) as show:
         show(f"loading {path}")
         start = time.perf_counter()
-        session = Session(bundle, device)
+        session = Session(bundle, device, executor=executor)
         load_s = time.perf_counter() - start
         show(f"running on {session.device.name}")
         times_s: list[float] = []
@@ -74,6 +77,7 @@ def command(
                 "path": str(path),
                 "device": vars(session.device),
                 "target": session.target,
+                "executor": session.executor,
                 "load_seconds": load_s,
                 "first_run_seconds": first_s,
                 "warm_seconds": warm_s,
@@ -88,6 +92,7 @@ def command(
         [
             ("device", f"{chosen.name} ({chosen.kind}, {chosen.driver}, {chosen.api})"),
             ("target", session.target),
+            ("executor", session.executor),
             ("inputs", "from files" if inputs else f"random, seed {seed}"),
             ("cold", f"load {milliseconds(load_s)}, first run {milliseconds(first_s)}"),
             (
@@ -132,7 +137,7 @@ def random_inputs(specs: Sequence[TensorSpec], seed: int) -> list[NDArray[Any]]:
     """Normal floats, and integers and bools of 0 and 1: valid as indices and as masks."""
     import numpy as np
 
-    from smartmem.runtime.module import dtype_of
+    from smartmem.runtime.dtypes import dtype_of
 
     generator = np.random.default_rng(seed)
     arrays: list[NDArray[Any]] = []

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from smartmem.cli.options import devices_option, json_option
+from smartmem.cli.options import devices_option, executor_option, json_option
 from smartmem.cli.output import print_json, print_pairs, progress
 from smartmem.errors import MismatchError, SmartmemError, UserError
 
 if TYPE_CHECKING:
     from smartmem.locate import Search
+    from smartmem.runtime.session import Executor
     from smartmem.verify import VerifyReport
 
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 @click.argument("spec", required=False)
 @click.option("--source", help="The model, as SPEC.")
 @devices_option
+@executor_option
 @click.option(
     "--rtol",
     type=click.FloatRange(min=0, min_open=True),
@@ -36,6 +38,7 @@ def command(
     spec: str | None,
     source: str | None,
     devices: tuple[str, ...],
+    executor: Executor,
     rtol: float | None,
     seed: int,
     per_op: bool,
@@ -57,7 +60,7 @@ def command(
 
     # What is wrong with the bundle or a device is told before the model is loaded, which is slow.
     bundle = Bundle.open(path)
-    sessions = [Session(bundle, device) for device in devices]
+    sessions = [Session(bundle, device, executor=executor) for device in devices]
     from smartmem.frontend.loader import load_source
 
     reports: list[VerifyReport] = []

@@ -42,7 +42,7 @@ def load(task: Task, candidate: Candidate) -> Loaded:
     from smartmem.runtime.module import dtype_of
     from smartmem.runtime.session import load as open_session
 
-    session = open_session(task.folder / candidate.file, device=task.uri)
+    session = open_session(task.folder / candidate.file, device=task.uri, executor=task.executor)
     bundle, manifest = session.bundle, session.manifest
 
     def run(arrays: Arrays) -> Arrays:

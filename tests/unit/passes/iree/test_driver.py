@@ -16,14 +16,14 @@ def built(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The stream IR that was asked for; iree-compile refuses all that has our configurations."""
     asked: list[str] = []
 
-    def compile_vmfb(stream_ir: str, *_: object) -> tuple[bytes, tuple[()]]:
+    def compile_executables(stream_ir: str, *_: object) -> driver.Module:
         asked.append(stream_ir)
         if "compilation_info" in stream_ir:
             raise CompileError("no such tiles")
-        return b"vmfb", ()
+        return driver.Module(b"vmfb")
 
     monkeypatch.setattr(driver, "compile_stream", lambda lowered, *_: lowered)
-    monkeypatch.setattr(driver, "compile_vmfb", compile_vmfb)
+    monkeypatch.setattr(driver, "compile_executables", compile_executables)
     return asked
 
 
@@ -31,7 +31,7 @@ def test_where_iree_refuses_our_kernels_it_chooses_itself(
     built: list[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     made = driver.compile_module(contraction(), TARGET, Cache(None))
-    assert (made.vmfb, made.kernels) == (b"vmfb", {})
+    assert (made.module.vmfb, made.kernels) == (b"vmfb", {})
     assert ["compilation_info" in text for text in built] == [True, False]
     assert "no such tiles" in caplog.text
 
@@ -42,7 +42,7 @@ def test_other_failures_are_the_users_to_see(
     def refuse(*_: object) -> None:
         raise CompileError("out of luck")
 
-    monkeypatch.setattr(driver, "compile_vmfb", refuse)
+    monkeypatch.setattr(driver, "compile_executables", refuse)
     with pytest.raises(CompileError, match="out of luck"):
         driver.compile_module(contraction(), TARGET, Cache(None))
     assert not built

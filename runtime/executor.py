@@ -1,0 +1,137 @@
+"""One compiled model on our Vulkan executor: numpy arrays in, numpy arrays out.
+
+The same face as ``module.DeviceModule``, which runs the vmfb in IREE's runtime instead.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from smartmem.errors import UserError
+from smartmem.runtime import native_api
+from smartmem.runtime.bundle import Bundle
+from smartmem.runtime.dtypes import dtype_of
+
+Wait = Literal["block", "poll"]
+_WAITS: dict[Wait, int] = {"block": 0, "poll": 1}
+_URI_START = "vulkan://GPU-"
+
+
+class ExecutorModule:
+    """The schedule of a bundle's target with its weights, loaded on a device.
+
+    ``wait`` says how a call waits for the GPU: "poll" answers soonest and keeps a core busy.
+    Raises UserError where a file is damaged, DeviceError where the device cannot run it.
+    """
+
+    def __init__(self, uri: str, bundle: Bundle, target: str, *, wait: Wait = "block") -> None:
+        self.wait: Wait = wait
+        outputs = [spec for spec in bundle.manifest.outputs if not spec.is_empty]
+        self._shapes = [spec.shape for spec in outputs]
+        device = native_api.open_device(_uuid_of(uri))
+        schedule, kernels = bundle.schedule(target), bundle.kernels(target)
+        files = [os.fsencode(path) for path in (schedule, kernels, bundle.weights)]
+        cache = _cache_folder()
+        self._model = native_api.Handle(
+            lambda out: native_api.call(
+                "sm_model_load", device.value, *files, cache and os.fsencode(cache), out
+            ),
+            "sm_model_release",
+        )
+        self._session = native_api.Handle(
+            lambda out: native_api.call("sm_session_create", self._model.value, out),
+            "sm_session_release",
+        )
+        self._check_signature(bundle)
+
+    def close(self) -> None:
+        """Lets go of the device's memory; the module cannot be called any more."""
+        self._session.close()
+        self._model.close()
+
+    def __call__(
+        self, arguments: Sequence[NDArray[Any]], result_dtypes: Sequence[np.dtype[Any]]
+    ) -> list[NDArray[Any]]:
+        """Runs the model; DeviceError where the device fails."""
+        # Kept here until the call is over: the library reads them where they are.
+        inputs = [np.asarray(a, order="C") for a in arguments]
+        outputs = [
+            np.empty(shape, dtype) for shape, dtype in zip(self._shapes, result_dtypes, strict=True)
+        ]
+        native_api.call(
+            "sm_session_run",
+            self._session.value,
+            _pointers(inputs),
+            _pointers(outputs),
+            _WAITS[self.wait],
+        )
+        return outputs
+
+    def stats(self) -> dict[str, int | float]:
+        """Memory, commands, barriers, and how loading went: sm_model_stats of smartmem.h."""
+        return native_api.model_stats(self._model)
+
+    def times(self) -> dict[str, float]:
+        """Milliseconds of the last call: on the GPU, submitting, waiting."""
+        return native_api.session_times(self._session)
+
+    def profile(self) -> list[float]:
+        """Nanoseconds of each command, one after another, on the inputs of the last call."""
+        count = int(self.stats()["commands"])
+        times = (ctypes.c_double * count)()
+        native_api.call("sm_session_profile", self._session.value, times, count)
+        return list(times)
+
+    def _check_signature(self, bundle: Bundle) -> None:
+        """The schedule's inputs and outputs are those of the manifest."""
+        library, model = native_api.library(), self._model.value
+        for what, specs in (("input", bundle.manifest.inputs), ("output", bundle.manifest.outputs)):
+            present = [spec for spec in specs if not spec.is_empty]
+            sizes = [
+                getattr(library, f"sm_model_{what}_bytes")(model, position)
+                for position in range(getattr(library, f"sm_model_{what}_count")(model))
+            ]
+            wanted = [dtype_of(s.dtype).itemsize * int(np.prod(s.shape)) for s in present]
+            # An input that the model does not read has no bytes.
+            agree = len(sizes) == len(wanted) and all(
+                size == need or (what == "input" and size == 0)
+                for size, need in zip(sizes, wanted, strict=True)
+            )
+            if not agree:
+                raise UserError(
+                    f"{bundle.path}: the schedule's {what}s are not the manifest's",
+                    hint="The folder is damaged: compile the model again.",
+                )
+
+
+def _pointers(arrays: Sequence[NDArray[Any]]) -> Any:
+    return (ctypes.c_void_p * len(arrays))(*(array.ctypes.data for array in arrays))
+
+
+def _uuid_of(uri: str) -> bytes:
+    """The identity in a device's URI, as IREE writes it."""
+    if not uri.startswith(_URI_START):
+        raise UserError(f"{uri}: our executor runs on Vulkan devices only")
+    return bytes.fromhex(uri.removeprefix(_URI_START).replace("-", ""))
+
+
+def _cache_folder() -> Path | None:
+    """Where pipelines are kept: beside the compiler's cache; None where SMARTMEM_CACHE is off."""
+    setting = os.environ.get("SMARTMEM_CACHE", "")
+    if setting == "off":
+        return None
+    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    folder = Path(setting or Path(base) / "smartmem") / "pipelines"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        # A slower start, and no error.
+        return None
+    return folder

@@ -1,0 +1,176 @@
+"""Our executor beside IREE's runtime: the same bits, on software Vulkan."""
+
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from smartmem.benchmarks.models import suite
+from smartmem.compiler import compile_model
+from smartmem.passes.iree.cache import Cache
+from smartmem.runtime import native_api
+from smartmem.runtime.session import load
+from smartmem.verify import verify
+
+pytestmark = [
+    pytest.mark.vulkan,
+    pytest.mark.skipif(not native_api.is_available(), reason="our executor is not built"),
+]
+
+TARGET = "llvmpipe"
+# Convolutions with fills and copies; attention over windows, with sums over subgroups.
+MODELS = ("mobilenet-v2", "swin-tiny")
+LAYERS = "VK_LAYER_KHRONOS_validation"
+
+
+def demand(found: object, package: str) -> None:
+    """Skips without a tool of Debian's that `make setup` installs; under CI=true that fails."""
+    if not found and os.environ.get("CI") == "true":
+        pytest.fail(f"install {package}", pytrace=False)
+    if not found:
+        pytest.skip(f"needs {package}")
+
+
+class Net(nn.Module):
+    """Weights, a pad, a reduction over subgroups, two results, and an argument twice used."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 8, 3, padding=1)
+        self.linear = nn.Linear(128, 10)
+
+    def forward(self, image: Tensor, shift: Tensor) -> tuple[Tensor, Tensor]:
+        pooled = nn.functional.avg_pool2d(torch.relu(self.conv(image)), 2)
+        scores = self.linear(pooled.flatten(1))
+        return scores.softmax(-1), scores + shift
+
+
+@pytest.fixture(scope="module")
+def inputs() -> tuple[Tensor, ...]:
+    generator = torch.Generator().manual_seed(0)
+    return (torch.randn(1, 3, 8, 8, generator=generator), torch.randn(1, 10, generator=generator))
+
+
+@pytest.fixture(scope="module")
+def net() -> Net:
+    torch.manual_seed(0)
+    return Net().eval()
+
+
+@pytest.fixture(scope="module")
+def bundle(net: Net, inputs: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("executor") / "net.smartmem"
+    return compile_model(net, inputs, targets=(TARGET,), out=path, cache=Cache(None)).path
+
+
+def test_the_same_bits_as_iree(bundle: Path, inputs: tuple[Tensor, ...]) -> None:
+    ours = load(bundle, TARGET, executor="smartmem")
+    stock = load(bundle, TARGET, executor="iree")
+    assert (ours.executor, stock.executor) == ("smartmem", "iree")
+    for found, wanted in zip(ours(*inputs), stock(*inputs), strict=True):
+        assert torch.equal(found, wanted)
+
+
+def test_the_same_as_eager(net: Net, bundle: Path, inputs: tuple[Tensor, ...]) -> None:
+    verify(load(bundle, TARGET, executor="smartmem"), net, inputs).raise_on_mismatch()
+
+
+def test_auto_is_ours_where_it_can_run(bundle: Path) -> None:
+    assert load(bundle, TARGET).executor == "smartmem"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", MODELS)
+def test_models_give_the_same_bits(name: str, tmp_path: Path) -> None:
+    model, inputs = suite.build(f"{name}/tiny")
+    made = compile_model(model, inputs, targets=(TARGET,), out=tmp_path / "model.smartmem")
+    arrays = [tensor.numpy() for tensor in inputs]
+    ours = load(made.path, TARGET, executor="smartmem")
+    first = ours.run_flat(arrays)
+    wanted = load(made.path, TARGET, executor="iree").run_flat(arrays)
+    assert all(map(np.array_equal, first, wanted))
+    for _ in range(20):
+        assert all(map(np.array_equal, ours.run_flat(arrays), first))
+
+
+def test_sessions_in_threads_do_not_disturb_each_other(bundle: Path) -> None:
+    generator = np.random.default_rng(0)
+    arguments = [
+        [generator.standard_normal(shape, np.float32) for shape in ((1, 3, 8, 8), (1, 10))]
+        for _ in range(4)
+    ]
+    wanted = [load(bundle, TARGET, executor="iree").run_flat(pair) for pair in arguments]
+    wrong: list[int] = []
+
+    def work(number: int) -> None:
+        session = load(bundle, TARGET, executor="smartmem")
+        for _ in range(25):
+            found = session.run_flat(arguments[number])
+            if not all(map(np.array_equal, found, wanted[number])):
+                wrong.append(number)
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+
+
+def test_times_and_stats(bundle: Path, inputs: tuple[Tensor, ...]) -> None:
+    session = load(bundle, TARGET, executor="smartmem")
+    module: Any = session.module
+    session(*inputs)
+    stats = module.stats()
+    assert stats["kernels"] == len(list((bundle / "targets" / TARGET / "kernels").iterdir()))
+    assert 0 < stats["barriers"] < stats["commands"]
+    assert module.times()["gpu_ms"] > 0
+    profile = module.profile()
+    assert len(profile) == stats["commands"]
+    assert all(time_ns > 0 for time_ns in profile)
+
+
+def test_kernels_are_valid_for_vulkan_1_1(bundle: Path) -> None:
+    demand(shutil.which("spirv-val"), "spirv-tools")
+    for file in sorted((bundle / "targets" / TARGET / "kernels").iterdir()):
+        done = subprocess.run(
+            ["spirv-val", "--target-env", "vulkan1.1", str(file)], capture_output=True, text=True
+        )
+        assert done.returncode == 0, f"{file.name}: {done.stderr}"
+
+
+_UNDER_LAYERS = """
+import sys
+import numpy as np
+from smartmem.runtime.session import load
+first = load(sys.argv[1], "llvmpipe", executor="smartmem")
+arrays = [np.ones(spec.shape, spec.dtype) for spec in first.manifest.inputs]
+for session in (first, load(sys.argv[1], "llvmpipe", executor="smartmem")):
+    session.run_flat(arrays)
+    session.run_flat(arrays)
+    session.module.profile()
+    session.module.times()
+assert "VkLayer_khronos_validation" in open("/proc/self/maps").read(), "no layers"
+"""
+
+
+def test_validation_layers_have_nothing_to_say(bundle: Path) -> None:
+    manifests = Path("/usr/share/vulkan/explicit_layer.d").glob("VkLayer_khronos*")
+    demand(list(manifests), "vulkan-validationlayers")
+    environment = {
+        **os.environ,
+        "VK_INSTANCE_LAYERS": LAYERS,
+        "VK_LAYER_ENABLES": "VK_VALIDATION_FEATURE_ENABLE_SYNCHRONIZATION_VALIDATION_EXT",
+        "SMARTMEM_CACHE": "off",
+    }
+    command = [sys.executable, "-c", _UNDER_LAYERS, str(bundle)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
