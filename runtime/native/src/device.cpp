@@ -191,6 +191,14 @@ bool Device::shares_host_memory() const {
          properties_.deviceType == VK_PHYSICAL_DEVICE_TYPE_CPU;
 }
 
+uint64_t Device::largest_heap_bytes() const {
+  uint64_t largest = 0;
+  for (uint32_t i = 0; i < memory_.memoryHeapCount; ++i) {
+    largest = std::max<uint64_t>(largest, memory_.memoryHeaps[i].size);
+  }
+  return largest;
+}
+
 std::optional<uint32_t> Device::memory_type(uint32_t type_bits, MemoryUse use) const {
   const MemoryWish wish = wish_for(use);
   std::optional<uint32_t> best;
@@ -214,6 +222,10 @@ void Device::submit(const VkSubmitInfo& info) const {
 
 Buffer::Buffer(DevicePtr device, uint64_t size, VkBufferUsageFlags usage, MemoryUse use)
     : device_(std::move(device)), size_(size) {
+  // Drivers need not take a buffer that no memory could hold.
+  if (size > device_->largest_heap_bytes()) {
+    fail(SM_OUT_OF_MEMORY, size, " bytes are more than the device has");
+  }
   VkBufferCreateInfo info = {VK_STRUCTURE_TYPE_BUFFER_CREATE_INFO};
   info.size = size;
   info.usage = usage;

@@ -52,6 +52,9 @@ class Device {
   // Whether it computes in the host's memory, so that staging would be a needless copy.
   bool shares_host_memory() const;
 
+  // The most that can be allocated of any memory.
+  uint64_t largest_heap_bytes() const;
+
   // The best memory type of `type_bits` for a use; nothing where none will do.
   std::optional<uint32_t> memory_type(uint32_t type_bits, MemoryUse use) const;
 

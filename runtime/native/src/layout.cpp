@@ -97,7 +97,7 @@ class Planner {
     }
     for (const Use& use : command.uses) {
       const uint64_t offset = layout_.places[use.resource].offset + use.offset;
-      require(offset % limits_.minStorageBufferOffsetAlignment == 0,
+      require(offset % std::max<uint64_t>(4, limits_.minStorageBufferOffsetAlignment) == 0,
               "a tensor lies at an offset that the device cannot bind");
       require(bound_bytes(use) <= limits_.maxStorageBufferRange,
               "a tensor is larger than what the device can bind");

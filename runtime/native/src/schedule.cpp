@@ -225,8 +225,8 @@ class Builder {
     const Use found{row.resource, (row.access & 1) != 0, (row.access & 2) != 0, row.offset,
                     row.length};
     const ResourceKind kind = resource(row.resource).kind;
-    require(!found.writes || (kind != ResourceKind::kConstant && kind != ResourceKind::kInput),
-            "a write to a constant or an input");
+    require(!found.writes || kind != ResourceKind::kConstant, "a write to a constant");
+    require(!found.writes || kind != ResourceKind::kInput, "a write to an input");
     return found;
   }
 
