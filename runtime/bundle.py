@@ -25,10 +25,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, cast
 
-import numpy as np
 from numpy.typing import NDArray
 
 from smartmem.errors import UserError, os_error
+from smartmem.runtime.archive import write_archive
 from smartmem.runtime.tree import Tree, tensor_indices
 
 FORMAT_VERSION = 3
@@ -345,25 +345,6 @@ class BundleWriter:
         for name in kept:
             shutil.copytree(self.path / "targets" / name, self.folder / "targets" / name)
         return replace(manifest, targets={**self._targets, **kept})
-
-
-def write_archive(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
-    """Writes an IREE parameter archive with the arrays' row-major bytes, in the order of keys."""
-    from iree.runtime import ParameterIndex
-
-    index = ParameterIndex()
-    for key in sorted(arrays):
-        flat = np.ascontiguousarray(arrays[key]).reshape(-1)
-        index.add_buffer(key, flat.view(np.uint8))
-    try:
-        index.create_archive_file(str(path))
-    except RuntimeError as error:
-        # IREE does not tell a full disk from a failing one; flushing our own file there does.
-        reason = str(error).rpartition("; ")[2]
-        raise UserError(
-            f"{path}: cannot be written: {reason}",
-            hint="Free some space on the disk, or choose another place.",
-        ) from error
 
 
 def sha256_of(path: Path) -> str:

@@ -1,6 +1,7 @@
 """The devices of this machine, and which target of a bundle runs on which of them.
 
-IREE's drivers are the source: the Vulkan driver tells software devices (type "cpu") from GPUs.
+IREE's drivers are the source, and where IREE is missing our executor. Vulkan tells software devices
+(type "cpu") from GPUs.
 Software Vulkan is never chosen unless it is asked for.
 """
 
@@ -13,6 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from smartmem.errors import DeviceError
+from smartmem.runtime import native_api
 from smartmem.runtime.bundle import Manifest, TargetEntry
 from smartmem.spelling import did_you_mean
 
@@ -85,7 +87,16 @@ def cpu_device() -> Device:
 
 def vulkan_devices() -> list[Device]:
     """Vulkan devices, GPUs before software ones; empty where there is no loader or no driver."""
-    from iree.runtime import get_driver, query_available_drivers
+    found = [_vulkan_device(*row) for row in _rows_of_iree() or _rows_of_ours()]
+    return sorted(found, key=lambda device: device.kind == "software-vulkan")
+
+
+def _rows_of_iree() -> list[tuple[str, str, str]]:
+    """Path, name and text dump of each device that IREE finds; none where IREE is missing."""
+    try:
+        from iree.runtime import get_driver, query_available_drivers
+    except ModuleNotFoundError:
+        return []
 
     if "vulkan" not in query_available_drivers():
         return []
@@ -97,11 +108,28 @@ def vulkan_devices() -> list[Device]:
     except (RuntimeError, ValueError):
         # The loader is missing (ValueError) or finds no driver (RuntimeError): no devices.
         return []
-    devices = [
-        _vulkan_device(row["path"], row["name"], dump)
-        for row, dump in zip(rows, dumps, strict=True)
-    ]
-    return sorted(devices, key=lambda device: device.kind == "software-vulkan")
+    return [(row["path"], row["name"], dump) for row, dump in zip(rows, dumps, strict=True)]
+
+
+def _rows_of_ours() -> list[tuple[str, str, str]]:
+    """The same as our executor finds them, in the form of IREE's dump."""
+    try:
+        found = native_api.devices()
+    except DeviceError:
+        return []
+    return [(f"GPU-{device.uuid.hex()}", device.name, _dump(device)) for device in found]
+
+
+def _dump(device: native_api.NativeDevice) -> str:
+    facts = {
+        "name": device.name,
+        "api": device.api,
+        "type": device.kind,
+        "driver": device.driver,
+        "driver_info": device.driver_info,
+        "device_uuid": device.uuid.hex(),
+    }
+    return "".join(f"{key}: {value}\n" for key, value in facts.items())
 
 
 def vulkan_device() -> Device:

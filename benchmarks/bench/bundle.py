@@ -88,6 +88,9 @@ computed when the bundle was written, and writes the document that `smartmem ben
 `--against eager,inductor,iree,ncnn` measures others in the same run, where the machine has what
 they need: PyTorch and transformers or diffusers for the models, and their own packages. They get
 the same weights.
+
+`--executor smartmem` or `iree` chooses what runs the models. `--overhead FILE` measures what a call
+on smartmem's own executor costs beside the GPU's time; for that, numpy is the only package needed.
 """
 
 

@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smartmem.errors import UserError
-from smartmem.runtime.bundle import Manifest, sha256_of, write_archive
+from smartmem.runtime.archive import write_archive
+from smartmem.runtime.bundle import Manifest, sha256_of
 
 RECIPE = "recipe.json"
 KEPT = "kept.bin"

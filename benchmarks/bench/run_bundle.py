@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from smartmem.benchmarks.bench import peers
+from smartmem.benchmarks.bench import overhead, peers, results
 from smartmem.benchmarks.bench.harness import Harness, Limits, Plan
 from smartmem.benchmarks.bench.peers import OURS, Peer
 from smartmem.benchmarks.bench.recipe import write_weights
@@ -30,6 +30,9 @@ def main(folder: Path, arguments: Sequence[str] | None = None) -> int:
     """Measure the bundle at ``folder``; the exit code, as of the command line of smartmem."""
     options = _options(arguments)
     try:
+        if options.overhead is not None:
+            _measure_overhead(folder, options)
+            return 0
         rows = _measure(folder, options)
     except SmartmemError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -48,6 +51,12 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--time-limit", type=float, default=300.0, help="seconds of one answer")
     parser.add_argument("--memory-limit", type=int, default=32768, help="MiB of one contender")
     parser.add_argument("--out", type=Path, default=Path("results.json"), help="the document")
+    parser.add_argument(
+        "--overhead",
+        type=Path,
+        metavar="FILE",
+        help="only what a call on our own executor costs beside the GPU's time, into this file",
+    )
     parser.add_argument("--resume", action="store_true", help="go on with --out")
     return parser.parse_args(arguments)
 
@@ -75,6 +84,19 @@ def _measure(folder: Path, options: argparse.Namespace) -> list[Row]:
     return document.rows
 
 
+def _measure_overhead(folder: Path, options: argparse.Namespace) -> None:
+    index: dict[str, Any] = json.loads((folder / "bundle.json").read_text(encoding="utf-8"))
+    device = find(options.device)
+    rows: list[dict[str, Any]] = []
+    for row in _chosen(index["models"], options.names):
+        task = _task(folder, row, device, "smartmem")
+        file = _first_file(row)
+        _draw_weights(task, file)
+        rows.append(overhead.measure(task, file, options.runs))
+        print(overhead.line(rows[-1]), flush=True)
+        results.write(options.overhead, {"commit": index["commit"], "rows": rows})
+
+
 def _chosen(models: Sequence[dict[str, Any]], names: Sequence[str]) -> list[dict[str, Any]]:
     known = {row["model"]: row for row in models}
     for name in names:
@@ -99,6 +121,18 @@ def _task(folder: Path, row: dict[str, Any], device: Device, executor: Executor)
     )
 
 
+def _first_file(row: dict[str, Any]) -> str:
+    """The folder of the compiled model: one holds all its targets."""
+    return str(next(iter(row["candidates"].values()))["file"])
+
+
+def _draw_weights(task: Task, file: str) -> Bundle:
+    """The compiled model with its weights, drawn here where they are not there yet."""
+    bundle = Bundle.open(task.folder / file)
+    write_weights(task.folder, bundle.path, bundle.manifest)
+    return bundle
+
+
 def _rows(
     task: Task,
     row: dict[str, Any],
@@ -109,10 +143,8 @@ def _rows(
     commit: str,
 ) -> list[Row]:
     """The rows of one model; a model that does not suit the device is one that failed."""
-    first = next(iter(row["candidates"].values()))
     try:
-        bundle = Bundle.open(task.folder / first["file"])
-        write_weights(task.folder, bundle.path, bundle.manifest)
+        bundle = _draw_weights(task, _first_file(row))
         entry = select(bundle.manifest, device.uri)[1]
         candidate = Candidate.of_json(row["candidates"][entry.name])
     except SmartmemError as error:

@@ -27,7 +27,7 @@ _REASON_LENGTH = 300
 def build(task: Task) -> list[Candidate]:
     """Every variant; those that do not compile say why."""
     from smartmem.benchmarks.stock import write_stock_source
-    from smartmem.runtime.bundle import write_archive
+    from smartmem.runtime.archive import write_archive
 
     source = task.folder / "stock.mlirbc"
     write_stock_source(*model_of(task), source)

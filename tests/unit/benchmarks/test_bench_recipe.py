@@ -19,7 +19,8 @@ from smartmem.benchmarks.bench.recipe import KEPT, RECIPE, STATE, Drawn, Recipe,
 from smartmem.benchmarks.bench.task import Task
 from smartmem.benchmarks.models import suite
 from smartmem.errors import UserError
-from smartmem.runtime.bundle import BundleWriter, Manifest, write_archive
+from smartmem.runtime.archive import write_archive
+from smartmem.runtime.bundle import BundleWriter, Manifest
 
 
 def test_the_numbers_never_change() -> None:

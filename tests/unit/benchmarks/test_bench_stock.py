@@ -11,7 +11,7 @@ from smartmem.benchmarks.stock import compile_stock, write_stock_source
 from smartmem.errors import CompileError
 from smartmem.passes.iree.count import count
 from smartmem.passes.target import resolve
-from smartmem.runtime.bundle import write_archive
+from smartmem.runtime.archive import write_archive
 from smartmem.runtime.module import DeviceModule
 
 # Each compiles with stock IREE, torch importer included: too long for test-fast.

@@ -11,7 +11,7 @@ import pytest
 
 from smartmem.errors import DeviceError
 from smartmem.passes.target import known_targets
-from smartmem.runtime import devices
+from smartmem.runtime import devices, native_api
 from smartmem.runtime.bundle import Manifest, TargetEntry, WeightsEntry
 from smartmem.runtime.devices import Device, family_of, list_devices, select
 
@@ -160,6 +160,17 @@ def test_vulkan_devices_of_this_machine() -> None:
     for device in list_devices()[1:]:
         assert device.uri.startswith("vulkan://GPU-")
         assert device.api.startswith("Vulkan 1.")
+
+
+@pytest.mark.vulkan
+@pytest.mark.skipif(not native_api.is_available(), reason="our executor is not built")
+def test_our_executor_finds_the_same_devices(monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted = devices.vulkan_devices()
+    monkeypatch.setattr(devices, "_rows_of_iree", list)
+    found = devices.vulkan_devices()
+    assert [(d.name, d.kind, d.uri, d.driver, d.api, d.target) for d in found] == [
+        (d.name, d.kind, d.uri, d.driver, d.api, d.target) for d in wanted
+    ]
 
 
 def test_listing_survives_a_machine_without_drivers() -> None:

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from smartmem.errors import DeviceError
-from smartmem.runtime.bundle import write_archive
+from smartmem.runtime.archive import write_archive
 from smartmem.runtime.module import DeviceModule
 from smartmem.runtime.session import as_numpy, as_torch
 

@@ -19,7 +19,7 @@ import pytest
 from smartmem.errors import DeviceError, SmartmemError, UserError
 from smartmem.runtime import native_api
 from smartmem.runtime import schedule as format
-from smartmem.runtime.bundle import write_archive
+from smartmem.runtime.archive import write_archive
 from smartmem.runtime.schedule import (
     NO_RESOURCE,
     Access,
