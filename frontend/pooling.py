@@ -26,6 +26,20 @@ def _ceil_extra(size: int, kernel: int, stride: int, dilation: int, pad: int) ->
     return max(0, (out - 1) * stride + dilation * (kernel - 1) + 1 - (size + 2 * pad))
 
 
+def _reached(
+    size: int, kernel: int, stride: int, dilation: int, border: tuple[int, int]
+) -> tuple[int, tuple[int, int]]:
+    """Kernel and border of one dim; where there is one window only, without what it has outside the
+    input: a global pooling may be written with a window far larger than any image.
+    """
+    low, high = border
+    windows = (low + size + high - dilation * (kernel - 1) - 1) // stride + 1
+    if windows > 1 or dilation > 1:
+        return kernel, border
+    covered = min(kernel - low, size)
+    return covered, (0, 0)
+
+
 def _spatial(ctx: Any) -> int:
     """Number of spatial dims, which the op's name tells: a kernel may be given as one number for
     all.
@@ -64,14 +78,19 @@ def _pool(
             [0] * spatial,
             False,
         )
+    borders = [(p, p + e) for p, e in zip(padding, extra, strict=True)]
+    if kind == "max" or not count_include_pad:
+        inside = build.shape(batched)[2:]
+        windows = zip(inside, kernel, strides, dilation, borders, strict=True)
+        kernel, borders = zip(*(_reached(*window) for window in windows), strict=True)
     result = build.pool(
         batched,
         kind,
         kernel=kernel,
         strides=strides,
         dilations=dilation,
-        pad_low=padding,
-        pad_high=[p + e for p, e in zip(padding, extra, strict=True)],
+        pad_low=[low for low, _ in borders],
+        pad_high=[high for _, high in borders],
         count_include_pad=count_include_pad,
     )
     return result if lead == 2 else build.reshape(result, build.shape(result)[1:])

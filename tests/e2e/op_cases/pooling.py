@@ -30,6 +30,8 @@ FAMILIES["pooling"] = Family(
         "avg ceil": lambda t: F.avg_pool2d(t.x, 2, ceil_mode=True),
         "avg ceil padded": lambda t: F.avg_pool2d(t.x, 3, 2, 1, ceil_mode=True),
         "avg one window": lambda t: F.avg_pool2d(t.x[..., :2, :4], 3, 2, (1, 0)),
+        "avg far past the image": lambda t: F.avg_pool2d(t.x, 50, ceil_mode=True),
+        "max past a corner": lambda t: F.max_pool2d(t.x, (50, 3), (50, 2), (1, 0), ceil_mode=True),
         "avg ceil uncounted": lambda t: F.avg_pool2d(
             t.x, (3, 2), 2, (1, 0), ceil_mode=True, count_include_pad=False
         ),
