@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from smartmem.errors import UserError
 from smartmem.passes.base import Pass, PassReport
 from smartmem.passes.eliminate_concats import EliminateConcatsPass
 from smartmem.passes.eliminate_views import EliminateViewsPass
@@ -11,6 +12,7 @@ from smartmem.passes.select_layouts import SelectLayoutsPass
 from smartmem.passes.select_paddings import SelectPaddingsPass
 from smartmem.passes.target import DeviceKind
 from smartmem.passes.verify_lowered import VerifyLoweredPass
+from smartmem.spelling import did_you_mean
 
 
 def layout_passes(device: DeviceKind) -> list[Pass]:
@@ -40,6 +42,29 @@ def lowering_passes(device: DeviceKind) -> list[Pass]:
         # Last: nothing of ours may cross the border to IREE.
         VerifyLoweredPass(),
     ]
+
+
+def optional_passes() -> list[str]:
+    """Names of the passes without which the result is still right, only slower."""
+    steps = [*layout_passes(), *lowering_passes("cpu")]
+    needed = (LowerToLinalgPass.name, VerifyLoweredPass.name)
+    return [name for name in dict.fromkeys(step.name for step in steps) if name not in needed]
+
+
+def check_disabled(names: Sequence[str]) -> None:
+    """Raises UserError for a name that is no pass, or one without which nothing compiles."""
+    known = optional_passes()
+    for name in names:
+        if name not in known:
+            raise UserError(
+                f"no pass {name!r} can be turned off.{did_you_mean(name, known)}",
+                hint=f"Those that can: {', '.join(known)}.",
+            )
+
+
+def without(passes: Sequence[Pass], disabled: Sequence[str]) -> list[Pass]:
+    """``passes`` less the ``disabled`` ones, by name."""
+    return [step for step in passes if step.name not in disabled]
 
 
 def run(passes: Sequence[Pass], module: Any) -> list[PassReport]:

@@ -82,11 +82,13 @@ def compile_model(
     out: str | Path,
     progress: Progress | None = None,
     cache: Cache | None = None,
+    disabled_passes: Sequence[str] = (),
 ) -> CompiledModel:
     """Compile ``source`` for the shapes of its example inputs and write the artefact to ``out``.
 
     ``targets`` are names as ``smartmem compile --target`` takes them. ``cache`` holds what
     iree-compile made before (by default the user's cache folder; ``Cache(None)`` compiles afresh).
+    ``disabled_passes``: names of passes to leave out (``pipeline.optional_passes``).
 
     Raises UserError for a model that cannot be exported, UnsupportedError with a table of all
     unsupported ops, CompileError where IREE fails (a reproducer is kept), DeviceError where
@@ -95,8 +97,10 @@ def compile_model(
     from smartmem.dialects import layout
     from smartmem.frontend.export import export
     from smartmem.frontend.importer import import_program
+    from smartmem.passes import pipeline
     from smartmem.passes.target import resolve
 
+    pipeline.check_disabled(disabled_passes)
     resolved = {name: resolve(name) for name in dict.fromkeys(targets)}
     clock = _Clock(progress or (lambda _: None))
     with clock.phase("export", "exporting"):
@@ -107,7 +111,10 @@ def compile_model(
             text = program.module.operation.get_asm(enable_debug_info=True)
             # What the model computes, without Python lines; printing needs the context.
             module_hash = hashlib.sha256(program.module.operation.get_asm().encode()).hexdigest()
-        builds = [_build(text, t, clock.progress, cache) for t in _distinct(resolved.values())]
+        builds = [
+            _build(text, t, clock.progress, cache, disabled_passes)
+            for t in _distinct(resolved.values())
+        ]
     return _write(Path(out), program, module_hash, builds, clock)
 
 
@@ -115,7 +122,13 @@ def _distinct(targets: Any) -> list[Target]:
     return list({t.name: t for t in targets}.values())
 
 
-def _build(text: str, target: Target, progress: Progress, cache: Cache | None) -> _TargetBuild:
+def _build(
+    text: str,
+    target: Target,
+    progress: Progress,
+    cache: Cache | None,
+    disabled: Sequence[str],
+) -> _TargetBuild:
     """One target: its own copy of the module through all passes and IREE."""
     from smartmem.dialects._mlir import ir
     from smartmem.dialects.layout.weights import archive_entries
@@ -126,10 +139,12 @@ def _build(text: str, target: Target, progress: Progress, cache: Cache | None) -
     clock = _Clock(progress)
     with clock.phase("passes", f"{target.name}: laying out"):
         module = ir.Module.parse(text)
-        reports = pipeline.run(pipeline.layout_passes(target.kind), module)
+        laying_out = pipeline.without(pipeline.layout_passes(target.kind), disabled)
+        reports = pipeline.run(laying_out, module)
         entries = archive_entries(module)
         layouts = tensor_layouts(module)
-        reports += pipeline.run(pipeline.lowering_passes(target.kind), module)
+        lowering = pipeline.without(pipeline.lowering_passes(target.kind), disabled)
+        reports += pipeline.run(lowering, module)
         lowered = module.operation.get_asm(enable_debug_info=True)
     progress(f"{target.name}: iree-compile")
     compiled = compile_module(lowered, target, cache)

@@ -22,10 +22,26 @@ from smartmem.cli.report import report_lines
     type=click.Path(path_type=Path),
     help="The folder to write; by default the model's name with .smartmem.",
 )
+@click.option(
+    "--disable-pass",
+    "disabled",
+    multiple=True,
+    metavar="NAME",
+    help="Leave this pass out, to see what it gains; may be repeated.",
+)
 @json_option
-def command(spec: str, targets: tuple[str, ...], output: Path | None, as_json: bool) -> None:
+def command(
+    spec: str,
+    targets: tuple[str, ...],
+    output: Path | None,
+    disabled: tuple[str, ...],
+    as_json: bool,
+) -> None:
     """Compile SPEC: a .pt2 file, module:callable returning (model, inputs), or suite:NAME."""
+    from smartmem.passes.pipeline import check_disabled
+
     check_target_names(targets)
+    check_disabled(disabled)
     out = output or default_output(spec)
     from smartmem.runtime.bundle import check_writable
 
@@ -36,7 +52,9 @@ def command(spec: str, targets: tuple[str, ...], output: Path | None, as_json: b
 
     with progress(as_json) as show:
         show(f"loading {spec}")
-        compiled = compile_model(*load_source(spec), targets=targets, out=out, progress=show)
+        compiled = compile_model(
+            *load_source(spec), targets=targets, out=out, progress=show, disabled_passes=disabled
+        )
     if compiled.dropped:
         click.echo(
             f"{out} was of another model or version; targets no longer there: "
