@@ -18,9 +18,11 @@ from smartmem.dialects.layout.build import tensor_of
 from smartmem.dialects.layout.ops import element_type
 from smartmem.dialects.layout.weights import SCOPE, entry_of
 from smartmem.errors import CompileError, UserError
+from smartmem.passes.analysis.blocks import block_of
 from smartmem.passes.base import PassReport, block_ops, functions
 from smartmem.passes.lower import families
 from smartmem.passes.lower.builder import Lowering
+from smartmem.passes.lower.regions import dispatch_region, hoist_reshapes
 from smartmem.passes.lower.registry import RULES
 from smartmem.passes.target import DeviceKind
 
@@ -74,11 +76,11 @@ class _FunctionLowering(Lowering):
         return self._globals.symbol(op, self.physical_shape(op.result))
 
 
-def _lower(lowering: Lowering, op: Any) -> None:
+def _lower(lowering: Lowering, op: Any, at: Any) -> None:
     rule = RULES.get(op.operation.name)
     if rule is None:
         raise CompileError(f"no lowering for {op.operation.name} at {op.location}")
-    with ir.InsertionPoint(op), op.location:
+    with at, op.location:
         try:
             physical = rule(lowering, op)
         except ValueError as error:
@@ -86,6 +88,36 @@ def _lower(lowering: Lowering, op: Any) -> None:
                 f"cannot lower {op.operation.name} at {op.location}: {error}"
             ) from error
     lowering.bind(op.operation.results[0], physical)
+
+
+def _blocks(layout_ops: Sequence[Any]) -> list[list[Any]]:
+    """The ops by block, each block where its last op stands; any other op by itself."""
+    blocks: dict[int, list[Any]] = {}
+    for op in layout_ops:
+        number = block_of(op)
+        if number is not None:
+            blocks.setdefault(number, []).append(op)
+    ordered: list[list[Any]] = []
+    for op in layout_ops:
+        number = block_of(op)
+        members = [op] if number is None else blocks[number]
+        if members[-1].operation == op.operation:
+            ordered.append(members)
+    return ordered
+
+
+def _lower_block(lowering: Lowering, members: Sequence[Any]) -> None:
+    """All ops of a block in one dispatch region, which is one kernel."""
+    last = members[-1]
+    with ir.InsertionPoint(last), last.location:
+        region = dispatch_region(lowering.physical_type(last.operation.results[0]))
+    body = region.regions[0].blocks[0]
+    for op in members:
+        _lower(lowering, op, ir.InsertionPoint(body))
+    with ir.InsertionPoint(body), last.location:
+        ir.Operation.create("flow.return", operands=[lowering.value(last.operation.results[0])])
+    hoist_reshapes(region)
+    lowering.bind(last.operation.results[0], region.results[0])
 
 
 @dataclass(frozen=True)
@@ -110,8 +142,11 @@ class LowerToLinalgPass:
             layout_ops = [
                 op for op in block_ops(function) if op.operation.name.startswith("layout.")
             ]
-            for op in layout_ops:
-                _lower(lowering, op)
+            for block in _blocks(layout_ops):
+                if block_of(block[0]) is None:
+                    _lower(lowering, block[0], ir.InsertionPoint(block[0]))
+                else:
+                    _lower_block(lowering, block)
             for op in block_ops(function):
                 if not op.operation.name.startswith("layout."):
                     _rewire(op, lowering)

@@ -7,6 +7,7 @@ from smartmem.errors import UserError
 from smartmem.passes.base import Pass, PassReport
 from smartmem.passes.eliminate_concats import EliminateConcatsPass
 from smartmem.passes.eliminate_views import EliminateViewsPass
+from smartmem.passes.fuse_blocks import FuseBlocksPass
 from smartmem.passes.lower_to_linalg import LowerToLinalgPass
 from smartmem.passes.select_layouts import SelectLayoutsPass
 from smartmem.passes.select_paddings import SelectPaddingsPass
@@ -37,6 +38,9 @@ def layout_passes(device: DeviceKind) -> list[Pass]:
 def lowering_passes(device: DeviceKind) -> list[Pass]:
     """From the layout dialect to what iree-compile takes."""
     return [
+        # After selection: only windows in the right layout are worth a kernel of their own. Per
+        # device: the price of a border read in the kernel is.
+        FuseBlocksPass(device=device),
         # After selection: rules translate index maps into each tensor's memory order.
         LowerToLinalgPass(device=device),
         # Last: nothing of ours may cross the border to IREE.
@@ -46,7 +50,7 @@ def lowering_passes(device: DeviceKind) -> list[Pass]:
 
 def optional_passes() -> list[str]:
     """Names of the passes without which the result is still right, only slower."""
-    steps = [*layout_passes(), *lowering_passes("cpu")]
+    steps = [*layout_passes("vulkan"), *lowering_passes("vulkan")]
     needed = (LowerToLinalgPass.name, VerifyLoweredPass.name)
     return [name for name in dict.fromkeys(step.name for step in steps) if name not in needed]
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from smartmem.passes.base import Pass
 from smartmem.passes.eliminate_concats import EliminateConcatsPass
 from smartmem.passes.eliminate_views import EliminateViewsPass
+from smartmem.passes.fuse_blocks import FuseBlocksPass
 from smartmem.passes.lower_to_linalg import LowerToLinalgPass
 from smartmem.passes.select_layouts import SelectLayoutsPass
 from smartmem.passes.select_paddings import SelectPaddingsPass
@@ -17,6 +18,7 @@ PASSES: dict[str, Callable[..., Pass]] = {
         EliminateConcatsPass,
         SelectPaddingsPass,
         SelectLayoutsPass,
+        FuseBlocksPass,
         LowerToLinalgPass,
         VerifyLoweredPass,
     )

@@ -22,6 +22,8 @@ Value = Any
 Scalars = Sequence[Value]
 Body = Callable[..., Value]
 
+_RESHAPES = ("tensor.expand_shape", "tensor.collapse_shape")
+
 
 @dataclass(frozen=True)
 class Operand:
@@ -189,6 +191,17 @@ def barrier(value: Value) -> Value:
     return op.results[0]
 
 
+def whole(value: Any) -> Any:
+    """``value``, copied if it is part of another tensor: IREE fuses the cut into the kernel, but
+    cannot compile ``tensor.extract`` from rows that lie apart (LLVM translation fails).
+    """
+    source = value
+    while not isinstance(source.owner, ir.Block) and source.owner.name in _RESHAPES:
+        source = source.owner.operands[0]
+    cut = not isinstance(source.owner, ir.Block) and source.owner.name == "tensor.extract_slice"
+    return barrier(value) if cut else value
+
+
 class Lowering(ABC):
     """State of lowering one function: physical values of logical ones, and the kind of device it is
     for.
@@ -220,6 +233,10 @@ class Lowering(ABC):
     def physical_shape(self, logical: Value) -> tuple[int, ...]:
         """Shape in memory."""
         return tuple(shape(logical)[axis] for axis in self.layout(logical).order)
+
+    def physical_type(self, logical: Value) -> Any:
+        """Type of the physical tensor of ``logical``."""
+        return tensor_of(self.physical_shape(logical), element_type(logical))
 
     def read(self, logical: Value, exprs: Sequence[Any]) -> Operand:
         """``logical`` read at ``exprs``, given per logical axis."""

@@ -31,7 +31,7 @@ from smartmem.passes.lower.builder import (
 )
 from smartmem.passes.lower.contraction import sum_of_products
 from smartmem.passes.lower.registry import lowers
-from smartmem.passes.lower.windows import pad_physical
+from smartmem.passes.lower.windows import named_window, pad_physical
 
 _CHANNELS_LAST = {
     1: linalg.Conv1DNwcWcfOp,
@@ -108,21 +108,7 @@ def _named(op: Any, x: Any, weight: Any, window: Window, out: Sequence[int]) -> 
     wide = accumulator(element)
     named = _CHANNELS_LAST[len(window.kernel)]
     init = filled(0, out, wide)
-    built = named(
-        [init.type],
-        [x, weight],
-        [init],
-        strides=_elements(window.strides),
-        dilations=_elements(window.dilations),
-    )
-    linalg.fill_builtin_region(built.operation)
-    return narrowed(built.results[0], element)
-
-
-def _elements(values: Sequence[int]) -> Any:
-    i64 = ir.IntegerType.get_signless(64)
-    kind = ir.RankedTensorType.get([len(values)], i64)
-    return ir.DenseElementsAttr.get([ir.IntegerAttr.get(i64, v) for v in values], type=kind)
+    return narrowed(named_window(named, [x, weight], init, window), element)
 
 
 def _reader(window: Window, position: Sequence[int], offset: Sequence[int]) -> list[Any]:

@@ -21,7 +21,6 @@ from smartmem.passes.lower.builder import (
     Lowering,
     Operand,
     accumulator,
-    barrier,
     constant,
     dim,
     dims,
@@ -31,12 +30,11 @@ from smartmem.passes.lower.builder import (
     index_constant,
     numbers,
     pointwise,
+    whole,
     widened,
 )
 from smartmem.passes.lower.reduction import COMBINE, goes_unsigned, neutral, sign_flipped
 from smartmem.passes.lower.registry import lowers
-
-_RESHAPES = ("tensor.expand_shape", "tensor.collapse_shape")
 
 
 def _clamped(index: Any, size: int) -> tuple[Any, Any]:
@@ -46,17 +44,6 @@ def _clamped(index: Any, size: int) -> tuple[Any, Any]:
         scalars.compare("ge", index, zero), scalars.compare("le", index, last)
     ).result
     return scalars.minimum(scalars.maximum(index, zero), last), inside
-
-
-def _whole(value: Any) -> Any:
-    """``value``, copied if it is part of another tensor: IREE fuses the cut into the kernel, but
-    cannot compile ``tensor.extract`` from rows that lie apart (LLVM translation fails).
-    """
-    source = value
-    while not isinstance(source.owner, ir.Block) and source.owner.name in _RESHAPES:
-        source = source.owner.operands[0]
-    cut = not isinstance(source.owner, ir.Block) and source.owner.name == "tensor.extract_slice"
-    return barrier(value) if cut else value
 
 
 def _looked_up(held: Any, size: int, position: Any, place: Callable[[Any], list[Any]]) -> Any:
@@ -80,7 +67,7 @@ def gather(low: Lowering, op: Any) -> Any:
     span = len(shape(indices))
     order, table_order = low.layout(op.result).order, low.layout(table).order
     loop = {a: p for p, a in enumerate(order)}
-    held = _whole(low.value(table))
+    held = whole(low.value(table))
     read = low.read(indices, [dim(loop[axis + i]) for i in range(span)])
 
     def place(safe: Any) -> list[Any]:
@@ -104,7 +91,7 @@ def gather(low: Lowering, op: Any) -> Any:
 def gather_elements(low: Lowering, op: Any) -> Any:
     """One load per result element; outside the table as in ``gather``."""
     axis: int = ir.IntegerAttr(op.attributes["dim"]).value
-    held, sizes = _whole(low.value(op.table)), shape(op.result)
+    held, sizes = whole(low.value(op.table)), shape(op.result)
     rank = len(sizes)
 
     def body(position: Any) -> Any:
@@ -124,7 +111,7 @@ def scatter(low: Lowering, op: Any) -> Any:
     """Per element of the result, a search through all updates of its row: n x m comparisons."""
     axis: int = ir.IntegerAttr(op.attributes["dim"]).value
     kind = ir.StringAttr(op.attributes["kind"]).value
-    values = low.value(op.input), low.value(op.indices), _whole(low.value(op.updates))
+    values = low.value(op.input), low.value(op.indices), whole(low.value(op.updates))
     if kind == "set":
         return _latest(low, *values, axis)
     if goes_unsigned(low, kind, element_type(op.input)):

@@ -1,15 +1,16 @@
-"""Pooling: a generic over result and window, in the result's order; an average divides by a count
-known now.
+"""Pooling: a generic over result and window, in the result's order, or IREE's named op where it has
+a kernel of its own; an average divides by a count known now.
 """
 
 from typing import Any
 
 import numpy as np
 
-from smartmem.dialects._mlir import arith, ir
+from smartmem.dialects._mlir import arith, ir, linalg
 from smartmem.dialects.layout.attributes import ints
 from smartmem.dialects.layout.build import number, tensor_of
 from smartmem.dialects.layout.ops import PoolOp, element_type, shape
+from smartmem.passes.analysis.blocks import block_of
 from smartmem.passes.analysis.windows import Window
 from smartmem.passes.lower import scalars
 from smartmem.passes.lower.builder import (
@@ -27,7 +28,9 @@ from smartmem.passes.lower.builder import (
 )
 from smartmem.passes.lower.reduction import neutral
 from smartmem.passes.lower.registry import lowers
-from smartmem.passes.lower.windows import pad_physical
+from smartmem.passes.lower.windows import named_window, pad_physical
+
+_NAMED = {"max": linalg.PoolingNhwcMaxOp, "sum": linalg.PoolingNhwcSumOp}
 
 
 @lowers(PoolOp)
@@ -39,6 +42,12 @@ def pool(low: Lowering, op: Any) -> Any:
     wide = accumulator(element) if kind == "avg" else element
     combine, name = (scalars.add, "sum") if kind == "avg" else (scalars.maximum, "max")
     x = pad_physical(low, op, window, neutral(name, element))
+    # The window's extent is not readable from x: an operand without contents carries it.
+    extent = empty(window.kernel, element)
+    init = filled(neutral(name, wide), low.physical_shape(op.result), wide)
+    if block_of(op) is not None:
+        total = named_window(_NAMED[name], [x, extent], init, window)
+        return total if kind == "max" else _averaged(low, op, total, window, wide)
     order = low.layout(op.result).order
     rank, spatial = len(order), len(window.kernel)
     loop = {axis: position for position, axis in enumerate(order)}
@@ -48,11 +57,9 @@ def pool(low: Lowering, op: Any) -> Any:
         for i in range(spatial)
     ]
     x_exprs = low.write(op.input, [dim(loop[0]), dim(loop[1]), *reader])
-    # The window's extent is not readable from x: an operand without contents carries it.
-    extent = Operand(empty(window.kernel, element), dims(offset))
     total = generic(
-        [Operand(x, x_exprs), extent],
-        filled(neutral(name, wide), low.physical_shape(op.result), wide),
+        [Operand(x, x_exprs), Operand(extent, dims(offset))],
+        init,
         dims(range(rank)),
         ["parallel"] * rank + ["reduction"] * spatial,
         lambda item, _, sofar: combine(sofar, widened(item, wide)),

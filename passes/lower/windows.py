@@ -1,7 +1,9 @@
 """The border of a sliding window, for convolution and pooling."""
 
+from collections.abc import Sequence
 from typing import Any
 
+from smartmem.dialects._mlir import ir, linalg
 from smartmem.dialects.layout.build import number
 from smartmem.dialects.layout.ops import element_type, shape
 from smartmem.passes.analysis.windows import Window
@@ -29,6 +31,25 @@ def pad_physical(low: Lowering, op: Any, window: Window, fill: float) -> Any:
         return held
     sizes = [n + min(h, 0) for n, h in zip(shape(held), physical_high, strict=True)]
     return sliced(held, [0] * len(sizes), sizes, [1] * len(sizes))
+
+
+def named_window(named: Any, inputs: Sequence[Any], init: Any, window: Window) -> Any:
+    """One of linalg's named ops over a window, accumulating into ``init``."""
+    built = named(
+        [init.type],
+        list(inputs),
+        [init],
+        strides=_elements(window.strides),
+        dilations=_elements(window.dilations),
+    )
+    linalg.fill_builtin_region(built.operation)
+    return built.results[0]
+
+
+def _elements(values: Sequence[int]) -> Any:
+    i64 = ir.IntegerType.get_signless(64)
+    kind = ir.RankedTensorType.get([len(values)], i64)
+    return ir.DenseElementsAttr.get([ir.IntegerAttr.get(i64, v) for v in values], type=kind)
 
 
 def _unread(op: Any, window: Window, i: int) -> int:

@@ -9,6 +9,11 @@ from torch import Tensor
 FAMILIES: dict[str, Family] = {}
 
 
+def _residual(x: Tensor) -> Tensor:
+    """A value that a kernel makes and that two others read."""
+    return x * x.sigmoid() + F.max_pool2d(x, 3, 1, 1)
+
+
 def _conv_cases() -> dict[str, Case]:
     return {
         "1x1": lambda t: F.conv2d(t.x3, t.w5_3_1),
@@ -38,6 +43,14 @@ def _conv_cases() -> dict[str, Case]:
             F.conv2d(t.x24, t.w40_24_1, t.b40).relu(), t.w24_40_3, padding=1
         ),
         "residual": lambda t: t.x24 + F.conv2d(t.x24, t.w24_24_3, padding=1),
+        "3x3 of 3 to 24": lambda t: F.conv2d(t.x3, t.w24_40_3[:, :3], stride=2, padding=1),
+        "3x3 of 2 to 24": lambda t: F.conv2d(t.x3[:, 1:], t.w24_40_3[:, :2], padding=1),
+        "gated": lambda t: F.silu(F.conv2d(t.x24, t.w24_24_3, padding=1) + t.x24),
+        "read twice": lambda t: _residual(F.conv2d(t.x24, t.w24_24_3, padding=1)),
+        "pools of a convolution": lambda t: [
+            pool(F.conv2d(t.x24, t.w24_24_3, padding=1), 3, 2, 1)
+            for pool in (F.max_pool2d, F.avg_pool2d)
+        ],
         "of a permute": lambda t: F.conv2d(t.x24.permute(0, 3, 2, 1)[:, :3], t.w5_3_3, padding=1),
         "tokens": lambda t: F.conv2d(t.x3, t.w5_3_3, stride=3).flatten(2).mT,
         "runtime kernel": lambda t: F.conv2d(t.x3, t.k, padding=1),

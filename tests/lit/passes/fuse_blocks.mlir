@@ -1,0 +1,80 @@
+// RUN: %smartmem-opt %s --split-input-file --pass-pipeline='smartmem-fuse-blocks{device=vulkan}' | %filecheck %s
+// RUN: %smartmem-opt %s --split-input-file --pass-pipeline='smartmem-fuse-blocks{device=cpu}' | %filecheck %s --check-prefix=CPU
+
+#last = #layout.repr<array<i64: 0, 2, 3, 1>, [], [], "buffer">
+#kernel = #layout.repr<array<i64: 2, 3, 1, 0>, [], [], "buffer">
+
+// A convolution takes bias, activation and residual sum along; on a CPU nothing is marked.
+
+// CHECK-LABEL: func.func @epilogue
+// CHECK-NEXT: "layout.conv"{{.*}}block = 0
+// CHECK-NEXT: "layout.elementwise"{{.*}}block = 0{{.*}}fn = "add"
+// CHECK-NEXT: "layout.elementwise"{{.*}}block = 0{{.*}}fn = "relu"
+// CHECK-NEXT: "layout.elementwise"{{.*}}block = 0{{.*}}fn = "add"
+// CPU-LABEL: func.func @epilogue
+// CPU-NOT: block =
+func.func @epilogue(%x: tensor<1x8x6x5xf32, #last>, %w: tensor<8x8x3x3xf32, #kernel>, %b: tensor<8x1x1xf32>) -> tensor<1x8x6x5xf32, #last> {
+  %0 = "layout.conv"(%x, %w) {dilations = array<i64: 1, 1>, groups = 1, pad_high = array<i64: 1, 1>, pad_low = array<i64: 1, 1>, strides = array<i64: 1, 1>} : (tensor<1x8x6x5xf32, #last>, tensor<8x8x3x3xf32, #kernel>) -> tensor<1x8x6x5xf32, #last>
+  %1 = "layout.elementwise"(%0, %b) {fn = "add", operandSegmentSizes = array<i32: 1, 1, 0>} : (tensor<1x8x6x5xf32, #last>, tensor<8x1x1xf32>) -> tensor<1x8x6x5xf32, #last>
+  %2 = "layout.elementwise"(%1) {fn = "relu", operandSegmentSizes = array<i32: 1, 0, 0>} : (tensor<1x8x6x5xf32, #last>) -> tensor<1x8x6x5xf32, #last>
+  %3 = "layout.elementwise"(%2, %x) {fn = "add", operandSegmentSizes = array<i32: 1, 1, 0>} : (tensor<1x8x6x5xf32, #last>, tensor<1x8x6x5xf32, #last>) -> tensor<1x8x6x5xf32, #last>
+  return %3 : tensor<1x8x6x5xf32, #last>
+}
+
+// -----
+
+#last = #layout.repr<array<i64: 0, 2, 3, 1>, [], [], "buffer">
+#kernel = #layout.repr<array<i64: 2, 3, 1, 0>, [], [], "buffer">
+
+// A value that is read twice leaves the block with its last reader inside; one that is read by another kernel ends it.
+
+// CHECK-LABEL: func.func @two_readers
+// CHECK-NEXT: "layout.conv"{{.*}}block = 0
+// CHECK-NEXT: "layout.elementwise"{{.*}}block = 0{{.*}}fn = "sigmoid"
+// CHECK-NEXT: "layout.elementwise"{{.*}}block = 0{{.*}}fn = "mul"
+// CHECK-NEXT: "layout.conv"{{.*}}block = 1
+// CHECK-NEXT: "layout.elementwise"(%{{.*}}) {fn = "relu"
+// CHECK-NEXT: return
+func.func @two_readers(%x: tensor<1x8x6x5xf32, #last>, %w: tensor<8x8x3x3xf32, #kernel>) -> (tensor<1x8x6x5xf32, #last>, tensor<1x8x6x5xf32, #last>) {
+  %0 = "layout.conv"(%x, %w) {dilations = array<i64: 1, 1>, groups = 1, pad_high = array<i64: 1, 1>, pad_low = array<i64: 1, 1>, strides = array<i64: 1, 1>} : (tensor<1x8x6x5xf32, #last>, tensor<8x8x3x3xf32, #kernel>) -> tensor<1x8x6x5xf32, #last>
+  %1 = "layout.elementwise"(%0) {fn = "sigmoid", operandSegmentSizes = array<i32: 1, 0, 0>} : (tensor<1x8x6x5xf32, #last>) -> tensor<1x8x6x5xf32, #last>
+  %2 = "layout.elementwise"(%0, %1) {fn = "mul", operandSegmentSizes = array<i32: 1, 1, 0>} : (tensor<1x8x6x5xf32, #last>, tensor<1x8x6x5xf32, #last>) -> tensor<1x8x6x5xf32, #last>
+  %3 = "layout.conv"(%2, %w) {dilations = array<i64: 1, 1>, groups = 1, pad_high = array<i64: 1, 1>, pad_low = array<i64: 1, 1>, strides = array<i64: 1, 1>} : (tensor<1x8x6x5xf32, #last>, tensor<8x8x3x3xf32, #kernel>) -> tensor<1x8x6x5xf32, #last>
+  %4 = "layout.elementwise"(%3) {fn = "relu", operandSegmentSizes = array<i32: 1, 0, 0>} : (tensor<1x8x6x5xf32, #last>) -> tensor<1x8x6x5xf32, #last>
+  return %3, %4 : tensor<1x8x6x5xf32, #last>, tensor<1x8x6x5xf32, #last>
+}
+
+// -----
+
+#last = #layout.repr<array<i64: 0, 2, 3, 1>, [], [], "buffer">
+#kernel = #layout.repr<array<i64: 2, 3, 1, 0>, [], [], "buffer">
+
+// A sum of the block's value and of one made from it elsewhere cannot be in the block.
+
+// CHECK-LABEL: func.func @detour
+// CHECK-NEXT: "layout.conv"{{.*}}block = 0
+// CHECK-NEXT: "layout.pool"{{.*}}block = 1
+// CHECK-NEXT: "layout.elementwise"(%{{.*}}) {block = 1{{.*}}fn = "add"
+func.func @detour(%x: tensor<1x8x6x5xf32, #last>, %w: tensor<8x8x3x3xf32, #kernel>) -> tensor<1x8x6x5xf32, #last> {
+  %0 = "layout.conv"(%x, %w) {dilations = array<i64: 1, 1>, groups = 1, pad_high = array<i64: 1, 1>, pad_low = array<i64: 1, 1>, strides = array<i64: 1, 1>} : (tensor<1x8x6x5xf32, #last>, tensor<8x8x3x3xf32, #kernel>) -> tensor<1x8x6x5xf32, #last>
+  %1 = "layout.pool"(%0) {count_include_pad = false, dilations = array<i64: 1, 1>, kernel = array<i64: 3, 3>, kind = "max", pad_high = array<i64: 1, 1>, pad_low = array<i64: 1, 1>, strides = array<i64: 1, 1>} : (tensor<1x8x6x5xf32, #last>) -> tensor<1x8x6x5xf32, #last>
+  %2 = "layout.elementwise"(%0, %1) {fn = "add", operandSegmentSizes = array<i32: 1, 1, 0>} : (tensor<1x8x6x5xf32, #last>, tensor<1x8x6x5xf32, #last>) -> tensor<1x8x6x5xf32, #last>
+  return %2 : tensor<1x8x6x5xf32, #last>
+}
+
+// -----
+
+#last = #layout.repr<array<i64: 0, 2, 3, 1>, [], [], "buffer">
+#kernel = #layout.repr<array<i64: 2, 3, 1, 0>, [], [], "buffer">
+
+// Channels that IREE cannot tile, groups, rows of a row-major image: no block.
+
+// CHECK-LABEL: func.func @scalar_kernels
+// CHECK-NOT: block =
+// CHECK: return
+func.func @scalar_kernels(%x: tensor<1x8x6x5xf32, #last>, %w: tensor<6x8x3x3xf32, #kernel>, %d: tensor<8x1x3x3xf32, #kernel>, %r: tensor<1x8x6x5xf32>) -> (tensor<1x6x6x5xf32, #last>, tensor<1x8x6x5xf32, #last>, tensor<1x8x6x5xf32>) {
+  %0 = "layout.conv"(%x, %w) {dilations = array<i64: 1, 1>, groups = 1, pad_high = array<i64: 1, 1>, pad_low = array<i64: 1, 1>, strides = array<i64: 1, 1>} : (tensor<1x8x6x5xf32, #last>, tensor<6x8x3x3xf32, #kernel>) -> tensor<1x6x6x5xf32, #last>
+  %1 = "layout.conv"(%x, %d) {dilations = array<i64: 1, 1>, groups = 8, pad_high = array<i64: 1, 1>, pad_low = array<i64: 1, 1>, strides = array<i64: 1, 1>} : (tensor<1x8x6x5xf32, #last>, tensor<8x1x3x3xf32, #kernel>) -> tensor<1x8x6x5xf32, #last>
+  %2 = "layout.pool"(%r) {count_include_pad = false, dilations = array<i64: 1, 1>, kernel = array<i64: 3, 3>, kind = "max", pad_high = array<i64: 1, 1>, pad_low = array<i64: 1, 1>, strides = array<i64: 1, 1>} : (tensor<1x8x6x5xf32>) -> tensor<1x8x6x5xf32>
+  return %0, %1, %2 : tensor<1x6x6x5xf32, #last>, tensor<1x8x6x5xf32, #last>, tensor<1x8x6x5xf32>
+}

@@ -1,0 +1,33 @@
+// RUN: %smartmem-opt %s --pass-pipeline='smartmem-fuse-blocks{device=vulkan},smartmem-lower-to-linalg{device=vulkan}' | %filecheck %s
+// RUN: %smartmem-opt %s --pass-pipeline='smartmem-fuse-blocks{device=cpu},smartmem-lower-to-linalg{device=cpu}' | %filecheck %s --check-prefix=CPU
+
+// A block is one dispatch region: the border is padded inside it, and the bias' reshape stands before it. A CPU reads a
+// padded copy.
+
+// CHECK-LABEL: func.func @main
+// CHECK-NOT: tensor.pad
+// CHECK: %[[BIAS:.*]] = tensor.collapse_shape %arg2
+// CHECK: %[[CONV:.*]] = "flow.dispatch.region"() ({
+// CHECK: %[[PADDED:.*]] = tensor.pad
+// CHECK: linalg.conv_2d_nhwc_hwcf {{.*}} ins(%[[PADDED]]
+// CHECK: linalg.generic {{.*}} ins(%{{.*}}, %[[BIAS]]
+// CHECK: "flow.return"
+// CHECK: %[[POOL:.*]] = "flow.dispatch.region"() ({
+// CHECK: %[[BORDERED:.*]] = tensor.pad %[[CONV]]
+// CHECK: linalg.pooling_nhwc_max {{.*}} ins(%[[BORDERED]]
+// CHECK: "flow.return"
+// CPU-LABEL: func.func @main
+// CPU-NOT: flow.dispatch.region
+// CPU: tensor.pad
+// CPU: linalg.conv_2d_nhwc_hwcf
+// CPU: tensor.pad
+// CPU-NOT: linalg.pooling_nhwc_max
+func.func @main(%x: tensor<1x8x6x5xf32>, %w: tensor<8x8x3x3xf32>, %b: tensor<8x1x1xf32>) -> tensor<1x8x6x5xf32> {
+  %l = "layout.relayout"(%x) : (tensor<1x8x6x5xf32>) -> tensor<1x8x6x5xf32, #layout.repr<array<i64: 0, 2, 3, 1>, [], [], "buffer">>
+  %k = "layout.relayout"(%w) : (tensor<8x8x3x3xf32>) -> tensor<8x8x3x3xf32, #layout.repr<array<i64: 2, 3, 1, 0>, [], [], "buffer">>
+  %0 = "layout.conv"(%l, %k) {dilations = array<i64: 1, 1>, groups = 1, pad_high = array<i64: 1, 1>, pad_low = array<i64: 1, 1>, strides = array<i64: 1, 1>} : (tensor<1x8x6x5xf32, #layout.repr<array<i64: 0, 2, 3, 1>, [], [], "buffer">>, tensor<8x8x3x3xf32, #layout.repr<array<i64: 2, 3, 1, 0>, [], [], "buffer">>) -> tensor<1x8x6x5xf32, #layout.repr<array<i64: 0, 2, 3, 1>, [], [], "buffer">>
+  %1 = "layout.elementwise"(%0, %b) {fn = "add", operandSegmentSizes = array<i32: 1, 1, 0>} : (tensor<1x8x6x5xf32, #layout.repr<array<i64: 0, 2, 3, 1>, [], [], "buffer">>, tensor<8x1x1xf32>) -> tensor<1x8x6x5xf32, #layout.repr<array<i64: 0, 2, 3, 1>, [], [], "buffer">>
+  %p = "layout.pool"(%1) {count_include_pad = false, dilations = array<i64: 1, 1>, kernel = array<i64: 3, 3>, kind = "max", pad_high = array<i64: 1, 1>, pad_low = array<i64: 1, 1>, strides = array<i64: 1, 1>} : (tensor<1x8x6x5xf32, #layout.repr<array<i64: 0, 2, 3, 1>, [], [], "buffer">>) -> tensor<1x8x6x5xf32, #layout.repr<array<i64: 0, 2, 3, 1>, [], [], "buffer">>
+  %r = "layout.relayout"(%p) : (tensor<1x8x6x5xf32, #layout.repr<array<i64: 0, 2, 3, 1>, [], [], "buffer">>) -> tensor<1x8x6x5xf32>
+  return %r : tensor<1x8x6x5xf32>
+}
