@@ -2,9 +2,11 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, get_args
 
 from smartmem.dialects._mlir import ir
+from smartmem.errors import UserError
+from smartmem.passes.target import DeviceKind
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,13 @@ class Pass(Protocol):
     def run(self, module: Any) -> PassReport:
         """Change ``module`` in place. Same input, same output, to the byte."""
         ...
+
+
+def check_device(name: str, device: str) -> None:
+    """Raises UserError unless the option ``device`` of the pass ``name`` is a kind of device."""
+    known = get_args(DeviceKind)
+    if device not in known:
+        raise UserError(f"{name}: device '{device}' is not one of {', '.join(known)}")
 
 
 def functions(module: Any) -> Iterator[Any]:

@@ -20,20 +20,9 @@ from smartmem.dialects._mlir import ir
 from smartmem.dialects.algebra import Dim, Expr, IndexMap
 from smartmem.dialects.layout import build
 from smartmem.dialects.layout.ops import ConcatOp, ViewOp, shape
+from smartmem.passes.analysis.joins import pieces
 from smartmem.passes.base import PassReport, block_ops, erase_unused, functions
 from smartmem.passes.eliminate_views import index_map_of
-
-
-def _pieces(concat: Any) -> list[Any]:
-    """The tensors joined by a chain of concats along one dim."""
-    dim = concat.attributes["dim"]
-    parts: list[Any] = []
-    for value in (concat.lhs, concat.rhs):
-        owner = value.owner
-        inner = None if isinstance(owner, ir.Block) else owner.opview
-        chained = isinstance(inner, ConcatOp) and inner.attributes["dim"] == dim
-        parts += _pieces(inner) if chained else [value]
-    return parts
 
 
 def _as_view(value: Any) -> tuple[Any, IndexMap]:
@@ -140,7 +129,7 @@ def _substituted(expr: Expr, dims: Sequence[Expr]) -> Expr:
 
 
 def _rewrite(concat: Any) -> bool:
-    views = [_as_view(piece) for piece in _pieces(concat)]
+    views = [_as_view(piece) for piece in pieces(concat, shared=True)]
     source = views[0][0]
     if any(s != source for s, _ in views):
         return False

@@ -13,12 +13,11 @@ layout. On exit: valid layout dialect, with ``block`` on the ops of blocks.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, get_args
+from typing import Any, ClassVar
 
 from smartmem.dialects.layout.ops import ConvOp, ElementwiseOp, PoolOp, shape
-from smartmem.errors import UserError
 from smartmem.passes.analysis.blocks import block_of, mark
-from smartmem.passes.base import PassReport, block_ops, functions
+from smartmem.passes.base import PassReport, block_ops, check_device, functions
 from smartmem.passes.rules.windows import layout_of, own_kernel
 from smartmem.passes.target import DeviceKind
 
@@ -79,9 +78,7 @@ class FuseBlocksPass:
     name: ClassVar[str] = "smartmem-fuse-blocks"
 
     def __post_init__(self) -> None:
-        if self.device not in get_args(DeviceKind):
-            known = ", ".join(get_args(DeviceKind))
-            raise UserError(f"{self.name}: device '{self.device}' is not one of {known}")
+        check_device(self.name, self.device)
 
     def run(self, module: Any) -> PassReport:
         """One sweep in program order: an op belongs to the first block that reaches it."""

@@ -11,15 +11,15 @@ the names of ``weights.py``.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, get_args
+from typing import Any, ClassVar
 
 from smartmem.dialects._mlir import ir
 from smartmem.dialects.layout.build import tensor_of
 from smartmem.dialects.layout.ops import element_type
 from smartmem.dialects.layout.weights import SCOPE, entry_of
-from smartmem.errors import CompileError, UserError
+from smartmem.errors import CompileError
 from smartmem.passes.analysis.blocks import block_of
-from smartmem.passes.base import PassReport, block_ops, functions
+from smartmem.passes.base import PassReport, block_ops, check_device, functions
 from smartmem.passes.lower import families
 from smartmem.passes.lower.builder import Lowering
 from smartmem.passes.lower.regions import dispatch_region, hoist_reshapes
@@ -128,9 +128,7 @@ class LowerToLinalgPass:
     name: ClassVar[str] = "smartmem-lower-to-linalg"
 
     def __post_init__(self) -> None:
-        if self.device not in get_args(DeviceKind):
-            known = ", ".join(get_args(DeviceKind))
-            raise UserError(f"{self.name}: device '{self.device}' is not one of {known}")
+        check_device(self.name, self.device)
 
     def run(self, module: Any) -> PassReport:
         """Rules run in program order; the layout ops go once all of them are lowered."""

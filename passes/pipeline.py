@@ -8,6 +8,7 @@ from smartmem.passes.base import Pass, PassReport
 from smartmem.passes.eliminate_concats import EliminateConcatsPass
 from smartmem.passes.eliminate_views import EliminateViewsPass
 from smartmem.passes.fuse_blocks import FuseBlocksPass
+from smartmem.passes.fuse_joins import FuseJoinsPass
 from smartmem.passes.lower_to_linalg import LowerToLinalgPass
 from smartmem.passes.select_layouts import SelectLayoutsPass
 from smartmem.passes.select_paddings import SelectPaddingsPass
@@ -29,6 +30,9 @@ def layout_passes(device: DeviceKind) -> list[Pass]:
         # After elimination, which would take its copies for views of the model's. Only GPUs deal a
         # dim to threads in equal parts.
         *([SelectPaddingsPass()] if device == "vulkan" else []),
+        # After elimination, which may leave no concat; before selection, which may then choose the
+        # layout of what is assembled. Per device: copies are cheap on a CPU.
+        FuseJoinsPass(device=device),
         # After elimination: fewer views are left to choose a layout for, and weights' readers are
         # final.
         SelectLayoutsPass(),

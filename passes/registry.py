@@ -6,6 +6,7 @@ from smartmem.passes.base import Pass
 from smartmem.passes.eliminate_concats import EliminateConcatsPass
 from smartmem.passes.eliminate_views import EliminateViewsPass
 from smartmem.passes.fuse_blocks import FuseBlocksPass
+from smartmem.passes.fuse_joins import FuseJoinsPass
 from smartmem.passes.lower_to_linalg import LowerToLinalgPass
 from smartmem.passes.select_layouts import SelectLayoutsPass
 from smartmem.passes.select_paddings import SelectPaddingsPass
@@ -17,6 +18,7 @@ PASSES: dict[str, Callable[..., Pass]] = {
         EliminateViewsPass,
         EliminateConcatsPass,
         SelectPaddingsPass,
+        FuseJoinsPass,
         SelectLayoutsPass,
         FuseBlocksPass,
         LowerToLinalgPass,

@@ -1,5 +1,6 @@
 """Elementwise functions: one ``linalg.generic`` in the physical order of the result."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from smartmem.dialects._mlir import ir
@@ -17,15 +18,19 @@ ON_SCALARS = {**SCALARS, **FLOATS, **TRIGONOMETRY, **SPECIAL}
 @lowers(ElementwiseOp)
 def elementwise(low: Lowering, op: Any) -> Any:
     """Loops follow the result's memory; broadcast operands drop the axes they repeat along."""
-    fn = ir.StringAttr(op.attributes["fn"]).value
     target, element = shape(op.result), element_type(op.result)
     order = low.layout(op.result).order
     loops = {axis: position for position, axis in enumerate(order)}
     operands = [low.read_broadcast(v, loops, target) for v in op.operands]
 
-    def body(*values: Any) -> Any:
-        if fn == "cast":
-            return cast(values[0], element)
-        return ON_SCALARS[fn](*values)
+    return pointwise(
+        operands, low.physical_shape(op.result), element, lambda *values: on_elements(op, values)
+    )
 
-    return pointwise(operands, low.physical_shape(op.result), element, body)
+
+def on_elements(op: Any, values: Sequence[Any]) -> Any:
+    """The function of an elementwise op on one element of each operand."""
+    fn = ir.StringAttr(op.attributes["fn"]).value
+    if fn == "cast":
+        return cast(values[0], element_type(op.result))
+    return ON_SCALARS[fn](*values)

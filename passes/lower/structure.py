@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from smartmem.dialects import algebra
-from smartmem.dialects._mlir import arith, ir, linalg, tensor
+from smartmem.dialects._mlir import ir, linalg, tensor
 from smartmem.dialects.algebra import Collapse, Expand, IndexMap, Slice, Transpose
 from smartmem.dialects.layout.attributes import DenseAttr, ints
 from smartmem.dialects.layout.build import tensor_of
@@ -22,7 +22,8 @@ from smartmem.dialects.layout.ops import (
     element_type,
     shape,
 )
-from smartmem.passes.lower import scalars
+from smartmem.passes.analysis.joins import is_assembled, is_link, joined_dim, pieces
+from smartmem.passes.lower.assembly import assemble
 from smartmem.passes.lower.builder import (
     Lowering,
     Operand,
@@ -31,12 +32,12 @@ from smartmem.passes.lower.builder import (
     empty,
     expanded,
     generic,
-    index_constant,
     padded,
     pointwise,
     reassociated,
     sliced,
 )
+from smartmem.passes.lower.positions import computed
 from smartmem.passes.lower.registry import lowers
 
 
@@ -152,36 +153,12 @@ def _gathered(value: Any, index_map: IndexMap) -> Any:
 
     def body(_: Any) -> Any:
         indices = [linalg.IndexOp(i).result for i in range(len(index_map.domain))]
-        source = [_computed(expr, indices) for expr in index_map.results]
+        source = [computed(expr, indices) for expr in index_map.results]
         return tensor.ExtractOp(value, source).result
 
     init = empty(index_map.domain, element_type(value))
     rank = len(index_map.domain)
     return generic([], init, dims(range(rank)), ["parallel"] * rank, body)
-
-
-def _computed(expr: Any, indices: Sequence[Any]) -> Any:
-    """An index expression as arithmetic; every intermediate dividend is kept non-negative by the
-    map's bounds.
-    """
-    match expr:
-        case algebra.Dim(index):
-            return indices[index]
-        case algebra.Const(value):
-            return index_constant(value)
-        case algebra.Add(lhs, rhs):
-            return arith.AddIOp(_computed(lhs, indices), _computed(rhs, indices)).result
-        case algebra.Mul(inner, factor):
-            return arith.MulIOp(_computed(inner, indices), index_constant(factor)).result
-        case algebra.FloorDiv(inner, divisor):
-            return arith.FloorDivSIOp(_computed(inner, indices), index_constant(divisor)).result
-        case algebra.Mod(inner, modulus):
-            rest = arith.RemSIOp(_computed(inner, indices), index_constant(modulus)).result
-            wrapped = arith.AddIOp(rest, index_constant(modulus)).result
-            negative = scalars.compare("lt", rest, index_constant(0))
-            return scalars.select(negative, wrapped, rest)
-        case _:
-            raise TypeError(f"{expr!r} is not an index expression")
 
 
 @lowers(PadOp)
@@ -199,29 +176,19 @@ def pad(low: Lowering, op: Any) -> Any:
 
 @lowers(ConcatOp)
 def concat(low: Lowering, op: Any) -> Any:
-    """A whole chain of one layout joined in memory at once; a link inside the chain is never
-    materialised.
+    """A whole chain at once: assembled by one kernel, or joined in memory, in one layout.
+
+    A link inside the chain is never materialised.
     """
+    if is_link(op):
+        return None
+    if is_assembled(op):
+        return assemble(low, op)
     order = low.layout(op.result).order
-    parts = _chain(op)
+    parts = pieces(op)
     if any(low.layout(v).order != order for v in parts):
         raise ValueError("concat keeps the layout of its inputs")
-    return concatenated([low.value(v) for v in parts], order.index(_concat_dim(op)))
-
-
-def _concat_dim(op: Any) -> int:
-    return ir.IntegerAttr(op.attributes["dim"]).value
-
-
-def _chain(op: Any) -> list[Any]:
-    """The tensors joined by ``op`` and the concats along its dim that only it reads."""
-    parts: list[Any] = []
-    for value in (op.lhs, op.rhs):
-        owner = value.owner
-        inner = None if isinstance(owner, ir.Block) else owner.opview
-        same = isinstance(inner, ConcatOp) and _concat_dim(inner) == _concat_dim(op)
-        parts += _chain(inner) if same and sum(1 for _ in value.uses) == 1 else [value]
-    return parts
+    return concatenated([low.value(v) for v in parts], order.index(joined_dim(op)))
 
 
 def concatenated(values: Sequence[Any], axis: int) -> Any:

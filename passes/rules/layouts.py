@@ -14,6 +14,7 @@ from smartmem.dialects.layout import ops
 from smartmem.dialects.layout.maps import contraction_dims
 from smartmem.dialects.layout.ops import shape
 from smartmem.dialects.layouts import Layout
+from smartmem.passes.analysis.joins import is_assembled, producer
 from smartmem.passes.analysis.windows import Window
 
 
@@ -111,9 +112,11 @@ def reduce(op: Any, given: Sequence[Layout]) -> Choice:
 
 @_rule(ops.ConcatOp)
 def concat(op: Any, given: Sequence[Layout]) -> Choice:
-    """All in one layout: the one most inputs have, the first of them where there are several."""
+    """All in one layout: the one most inputs have, the first of them where there are several. What
+    one kernel assembles reads its pieces in any.
+    """
     common = max(given, key=lambda layout: sum(g == layout for g in given))
-    return Choice((common,) * len(given), common)
+    return Choice((None if is_assembled(op) else common,) * len(given), common)
 
 
 @_rule(ops.ContractOp)
@@ -190,7 +193,8 @@ def is_weight(value: Any) -> bool:
 
 
 def is_free_view(value: Any) -> bool:
-    """Whether a value is a view or a relayout: what it is written as costs nothing extra."""
-    owner = value.owner
-    names = (ops.ViewOp.OPERATION_NAME, ops.RelayoutOp.OPERATION_NAME)
-    return not isinstance(owner, ir.Block) and owner.name in names
+    """Whether a value is a view, a relayout or an assembled join: what it is written as costs
+    nothing extra.
+    """
+    op = producer(value)
+    return isinstance(op, (ops.ViewOp, ops.RelayoutOp)) or is_assembled(op)

@@ -16,7 +16,7 @@ from smartmem.dialects.layout.attributes import repr_of
 from smartmem.dialects.layout.ops import ConvOp, PoolOp, shape
 from smartmem.dialects.layouts import Layout
 from smartmem.passes.analysis.windows import Window
-from smartmem.passes.lower.builder import DeviceKind
+from smartmem.passes.target import DeviceKind
 
 # What IREE's SPIR-V code generator asks of channels-last windows before it tiles them in vec4, on
 # all its Vulkan targets: the innermost dim of the result, and channels it can load whole.

@@ -122,6 +122,16 @@ FAMILIES["moves"] = Family(
         "cat dtypes": lambda t: torch.cat([t.i, t.b, t.i.int()], 0),
         "cat int float": lambda t: torch.cat([t.i.ravel(), t.v]),
         "cat with empty": lambda t: torch.cat([torch.empty(0), t.v]),
+        "cat halves, one negated": lambda t: torch.cat([-t.x[:, 2:], t.x[:, :2]], 1) * t.x.sin(),
+        "cat of mirrored joins": lambda t: F.pad(
+            torch.cat([t.x.flip(2), F.interpolate(t.x[..., ::2, ::2], t.x.shape[2:])], 1),
+            (1, 2, 2, 1),
+            mode="reflect",
+        ),
+        "cat before a convolution": lambda t: F.conv2d(
+            F.pad(torch.cat([t.x, t.x.exp()], 1), (1, 1, 1, 1), mode="replicate"),
+            torch.cat([t.x[:, :, :3, :3]] * 2, 1),
+        ),
         "cat one": lambda t: torch.cat([t.x], 2),
         "cat bool": lambda t: torch.cat([t.b, ~t.b], 1),
         "stack": lambda t: torch.stack([t.v, t.v * 2, t.v + 1], dim=-1),

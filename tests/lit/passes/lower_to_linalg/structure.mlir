@@ -1,4 +1,4 @@
-// RUN: %smartmem-opt %s --split-input-file --pass-pipeline='smartmem-lower-to-linalg{device=vulkan},canonicalize,cse' | %filecheck %s
+// RUN: %smartmem-opt %s --split-input-file --pass-pipeline='smartmem-fuse-joins,smartmem-lower-to-linalg{device=vulkan},canonicalize,cse' | %filecheck %s
 
 // A weight is a global filled from the archive's entry for its key and layout; two loads share one global.
 
@@ -99,13 +99,53 @@ func.func @relayout(%x: tensor<1x3x8x8xf32>) -> tensor<1x64x3xf32> {
 
 // -----
 
-// A chain is joined at once.
+// A chain of what kernels of their own make is joined at once, in place.
 
 // CHECK-LABEL: func.func @concat
-// CHECK-NEXT: tensor.concat dim(1) %arg0, %arg1, %arg0 : (tensor<4x2xf32>, tensor<4x3xf32>, tensor<4x2xf32>) -> tensor<4x7xf32>
+// CHECK: tensor.concat dim(1) %{{.*}}, %{{.*}}, %{{.*}} : (tensor<4x2xf32>, tensor<4x3xf32>, tensor<4x2xf32>) -> tensor<4x7xf32>
 // CHECK-NEXT: return
 func.func @concat(%x: tensor<4x2xf32>, %y: tensor<4x3xf32>) -> tensor<4x7xf32> {
-  %0 = "layout.concat"(%x, %y) {dim = 1} : (tensor<4x2xf32>, tensor<4x3xf32>) -> tensor<4x5xf32>
+  %a = "layout.softmax"(%x) {dim = 1, log = false} : (tensor<4x2xf32>) -> tensor<4x2xf32>
+  %b = "layout.softmax"(%y) {dim = 1, log = false} : (tensor<4x3xf32>) -> tensor<4x3xf32>
+  %0 = "layout.concat"(%a, %b) {dim = 1} : (tensor<4x2xf32>, tensor<4x3xf32>) -> tensor<4x5xf32>
   %1 = "layout.concat"(%0, %x) {dim = 1} : (tensor<4x5xf32>, tensor<4x2xf32>) -> tensor<4x7xf32>
   return %1 : tensor<4x7xf32>
+}
+
+// -----
+
+// A mirrored border is one load at a chosen position, in the order of the result's memory.
+
+// CHECK-LABEL: func.func @mirrored
+// CHECK: linalg.generic {{.*}} outs(%{{.*}} : tensor<5x4xf32>)
+// CHECK-COUNT-2: arith.select {{.*}} : index
+// CHECK: %[[ITEM:.*]] = tensor.extract %arg0
+// CHECK-NOT: tensor.extract
+// CHECK: linalg.yield %[[ITEM]]
+// CHECK-NOT: tensor.concat
+func.func @mirrored(%x: tensor<4x3xf32>) -> tensor<5x4xf32> {
+  %0 = "layout.view"(%x) {index_map = affine_map<(i, j) -> (i, 1)>} : (tensor<4x3xf32>) -> tensor<4x1xf32>
+  %1 = "layout.view"(%x) {index_map = affine_map<(i, j) -> (i, 1)>} : (tensor<4x3xf32>) -> tensor<4x1xf32>
+  %2 = "layout.concat"(%0, %x) {dim = 1} : (tensor<4x1xf32>, tensor<4x3xf32>) -> tensor<4x4xf32>
+  %3 = "layout.concat"(%2, %1) {dim = 1} : (tensor<4x4xf32>, tensor<4x1xf32>) -> tensor<4x5xf32, #layout.repr<array<i64: 1, 0>, [], [], "buffer">>
+  %4 = "layout.view"(%3) {index_map = affine_map<(i, j) -> (j, i)>} : (tensor<4x5xf32, #layout.repr<array<i64: 1, 0>, [], [], "buffer">>) -> tensor<5x4xf32>
+  return %4 : tensor<5x4xf32>
+}
+
+// -----
+
+// The halves of rotary positions, one of them negated: two loads, no kernel for the negation.
+
+// CHECK-LABEL: func.func @halves
+// CHECK: linalg.generic {{.*}} outs(%{{.*}} : tensor<3x8xf32>)
+// CHECK: tensor.extract %arg0
+// CHECK: arith.negf
+// CHECK: tensor.extract %arg0
+// CHECK: arith.select {{.*}} : f32
+func.func @halves(%x: tensor<3x8xf32>) -> tensor<3x8xf32> {
+  %0 = "layout.view"(%x) {index_map = affine_map<(i, j) -> (i, j + 4)>} : (tensor<3x8xf32>) -> tensor<3x4xf32>
+  %1 = "layout.elementwise"(%0) {fn = "neg", operandSegmentSizes = array<i32: 1, 0, 0>} : (tensor<3x4xf32>) -> tensor<3x4xf32>
+  %2 = "layout.view"(%x) {index_map = affine_map<(i, j) -> (i, j)>} : (tensor<3x8xf32>) -> tensor<3x4xf32>
+  %3 = "layout.concat"(%1, %2) {dim = 1} : (tensor<3x4xf32>, tensor<3x4xf32>) -> tensor<3x8xf32>
+  return %3 : tensor<3x8xf32>
 }

@@ -1,0 +1,154 @@
+"""Joins that one kernel assembles: for every element of the result, which piece it comes from.
+
+Pieces that are views of one tensor, such as a mirrored border, become one load at a position that
+is chosen; pieces of several tensors one load each, of which one is kept. Only ever a kernel of its
+own or part of an elementwise one: positions that are computed cost too much inside a contraction.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from smartmem.dialects._mlir import arith, ir, linalg, tensor
+from smartmem.dialects.layout.maps import to_index_map
+from smartmem.dialects.layout.ops import RelayoutOp, ViewOp, shape
+from smartmem.passes.analysis.joins import is_assembled, joined_dim, pieces, producer
+from smartmem.passes.lower import scalars
+from smartmem.passes.lower.builder import (
+    Lowering,
+    dims,
+    empty,
+    generic,
+    index_constant,
+    whole,
+)
+from smartmem.passes.lower.elementwise import on_elements
+from smartmem.passes.lower.positions import computed
+from smartmem.passes.rules.joins import absorbed
+
+Position = tuple[Any, ...]
+
+
+def assemble(low: Lowering, op: Any) -> Any:
+    """The physical result of the concat ``op``, read through all that it is made of."""
+    sizes, order = low.physical_shape(op.result), low.layout(op.result).order
+    held = _Leaves(low, op)
+
+    def body(_: Any) -> Any:
+        at: list[Any] = [None] * len(order)
+        for loop, axis in enumerate(order):
+            at[axis] = linalg.IndexOp(loop).result
+        return _read(held, op.result, tuple(at))
+
+    init = empty(sizes, op.result.type.element_type)
+    rank = len(sizes)
+    return generic([], init, dims(range(rank)), ["parallel"] * rank, body)
+
+
+class _Leaves:
+    """The tensors in memory that an assembly reads, each made ready before the kernel."""
+
+    def __init__(self, low: Lowering, op: Any) -> None:
+        self._low = low
+        self._ready: dict[Any, Any] = {}
+        self._prepare(op.result)
+
+    def _prepare(self, value: Any) -> None:
+        op = producer(value)
+        if is_assembled(op):
+            for piece in pieces(op):
+                self._prepare(piece)
+        elif isinstance(op, (ViewOp, RelayoutOp)):
+            self._prepare(op.input)
+        elif (function := absorbed(value)) is not None:
+            for operand in function.operands:
+                self._prepare(operand)
+        elif value not in self._ready:
+            self._ready[value] = whole(self._low.value(value))
+
+    def load(self, value: Any, at: Position) -> Any:
+        """One element, at a position per logical axis."""
+        order = self._low.layout(value).order
+        return tensor.ExtractOp(self._ready[value], [at[axis] for axis in order]).result
+
+
+def _through_views(value: Any, at: Position) -> tuple[Any, Position]:
+    """What the views above ``value`` look at, and where."""
+    while isinstance(op := producer(value), (ViewOp, RelayoutOp)):
+        if isinstance(op, ViewOp):
+            affine = ir.AffineMapAttr(op.attributes["index_map"]).value
+            index_map = to_index_map(affine, shape(op.result), shape(op.input))
+            at = tuple(computed(expr, at) for expr in index_map.results)
+        value = op.input
+    return value, at
+
+
+def _collapsed(value: Any, at: Position) -> tuple[Any, Position]:
+    """``value`` at ``at`` as an element of one tensor, through all joins of views of one tensor."""
+    value, at = _through_views(value, at)
+    op = producer(value)
+    if not is_assembled(op):
+        return value, at
+    parts = [_collapsed(piece, local) for piece, local in _located(op, at)]
+    source = parts[0][0]
+    if any(s != source for s, _ in parts):
+        return value, at
+    chosen = parts[-1][1]
+    for (_, local), inside in zip(reversed(parts[:-1]), reversed(_before(op, at)), strict=True):
+        chosen = tuple(
+            other if mine == other else scalars.select(inside, mine, other)
+            for mine, other in zip(local, chosen, strict=True)
+        )
+    return _collapsed(source, chosen)
+
+
+def _read(held: _Leaves, value: Any, at: Position) -> Any:
+    """The element of ``value`` at ``at``, as a scalar."""
+    value, at = _collapsed(value, at)
+    op = producer(value)
+    if is_assembled(op):
+        kept = [_read(held, piece, local) for piece, local in _located(op, at, clamped=True)]
+        chosen = kept[-1]
+        for item, inside in zip(reversed(kept[:-1]), reversed(_before(op, at)), strict=True):
+            chosen = scalars.select(inside, item, chosen)
+        return chosen
+    function = absorbed(value)
+    if function is not None:
+        items = [_read(held, v, _broadcast(v, at)) for v in function.operands]
+        return on_elements(function, items)
+    return held.load(value, at)
+
+
+def _located(op: Any, at: Position, *, clamped: bool = False) -> list[tuple[Any, Position]]:
+    """Each piece of a join, and ``at`` counted from its start; clamped into it where it is loaded
+    from even if another piece is meant.
+    """
+    axis, first = joined_dim(op), 0
+    located: list[tuple[Any, Position]] = []
+    for piece in pieces(op):
+        size = shape(piece)[axis]
+        place = arith.SubIOp(at[axis], index_constant(first)).result if first else at[axis]
+        if clamped:
+            last = index_constant(size - 1)
+            place = scalars.minimum(scalars.maximum(place, index_constant(0)), last)
+        located.append((piece, (*at[:axis], place, *at[axis + 1 :])))
+        first += size
+    return located
+
+
+def _before(op: Any, at: Position) -> list[Any]:
+    """Per piece but the last, whether ``at`` lies before its end."""
+    axis, end = joined_dim(op), 0
+    inside: list[Any] = []
+    for piece in pieces(op)[:-1]:
+        end += shape(piece)[axis]
+        inside.append(scalars.compare("lt", at[axis], index_constant(end)))
+    return inside
+
+
+def _broadcast(value: Any, at: Sequence[Any]) -> Position:
+    """``at`` for an operand that is repeated along some axes, as in NumPy."""
+    own = shape(value)
+    lead = len(at) - len(own)
+    return tuple(
+        index_constant(0) if size == 1 else at[lead + axis] for axis, size in enumerate(own)
+    )

@@ -1,0 +1,74 @@
+"""Which concatenations one kernel assembles, and why the others stay."""
+
+from smartmem.dialects import layout
+from smartmem.dialects._mlir import ir
+from smartmem.dialects.layout.ops import ConcatOp
+from smartmem.passes.base import DeviceKind, block_ops, functions
+from smartmem.passes.rules.joins import Verdict, assembly
+
+
+def verdicts(body: str, device: DeviceKind = "vulkan") -> list[Verdict]:
+    """The answers for the concats of a function of %x, %y : tensor<2x3xf32>."""
+    with layout.context():
+        module = ir.Module.parse(
+            "func.func @f(%x: tensor<2x3xf32>, %y: tensor<2x3xf32>) -> tensor<4x3xf32> {"
+            + body
+            + "}"
+        )
+        (function,) = functions(module)
+        return [assembly(op, device) for op in block_ops(function) if isinstance(op, ConcatOp)]
+
+
+_CONCAT = '"layout.concat"({}) {{dim = 0}} : (tensor<2x3xf32>, tensor<2x3xf32>) -> tensor<4x3xf32>'
+_RETURN = "return %c : tensor<4x3xf32>"
+
+
+def _softmax(name: str, source: str) -> str:
+    return (
+        f'{name} = "layout.softmax"({source}) {{dim = 1, log = false}} : '
+        "(tensor<2x3xf32>) -> tensor<2x3xf32>\n"
+    )
+
+
+def _neg(name: str, source: str) -> str:
+    return (
+        f'{name} = "layout.elementwise"({source}) '
+        '{fn = "neg", operandSegmentSizes = array<i32: 1, 0, 0>} : '
+        "(tensor<2x3xf32>) -> tensor<2x3xf32>\n"
+    )
+
+
+def test_two_copies_are_one_kernel() -> None:
+    (verdict,) = verdicts(f"%c = {_CONCAT.format('%x, %y')}\n{_RETURN}")
+    assert verdict == Verdict(True, "one kernel in place of 2 copies")
+
+
+def test_a_piece_made_for_the_join_is_written_in_place() -> None:
+    (verdict,) = verdicts(_softmax("%s", "%y") + f"%c = {_CONCAT.format('%x, %s')}\n{_RETURN}")
+    assert verdict == Verdict(False, "1 of 2 pieces written in place")
+
+
+def test_a_piece_that_somebody_else_reads_is_a_copy() -> None:
+    (verdict,) = verdicts(
+        _softmax("%s", "%y")
+        + _softmax("%t", "%s")
+        + f"%d = {_CONCAT.format('%x, %s')}\n"
+        + f"%c = {_CONCAT.format('%x, %t')}\n{_RETURN}"
+    )[:1]
+    assert verdict.taken
+
+
+def test_a_function_of_what_lies_in_memory_is_computed_where_it_is_read() -> None:
+    (verdict,) = verdicts(_neg("%n", "%y") + f"%c = {_CONCAT.format('%x, %n')}\n{_RETURN}")
+    assert verdict.taken
+
+
+def test_an_epilogue_stays_with_its_kernel() -> None:
+    body = _softmax("%s", "%y") + _neg("%n", "%s")
+    (verdict,) = verdicts(body + f"%c = {_CONCAT.format('%x, %n')}\n{_RETURN}")
+    assert not verdict.taken
+
+
+def test_a_cpu_copies_what_is_made_of_two_tensors() -> None:
+    assert not verdicts(f"%c = {_CONCAT.format('%x, %y')}\n{_RETURN}", "cpu")[0].taken
+    assert verdicts(f"%c = {_CONCAT.format('%x, %x')}\n{_RETURN}", "cpu")[0].taken
