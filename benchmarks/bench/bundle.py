@@ -68,7 +68,8 @@ from pathlib import Path
 
 LIBRARY = str(Path(__file__).resolve().parent / "lib")
 sys.path.insert(0, LIBRARY)
-os.environ["PYTHONPATH"] = LIBRARY
+given = os.environ.get("PYTHONPATH")
+os.environ["PYTHONPATH"] = f"{LIBRARY}{os.pathsep}{given}" if given else LIBRARY
 
 from smartmem.benchmarks.bench.run_bundle import main  # noqa: E402
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from smartmem.benchmarks.bench.task import Failure, Task
 
-_CALLS = 12
+CALLS = 12
 
 
 def busy_ms(
@@ -38,11 +38,11 @@ def busy_ms(
             *("--device=" + task.uri, f"--module={module}", f"--parameters={scope}={weights}"),
             *("--function=main", *(f"--input=@{file}" for file in files)),
             *("--device_profiling_mode=dispatch-events", f"--device_profiling_output={profile}"),
-            f"--benchmark_min_time={_CALLS}x",
+            f"--benchmark_min_time={CALLS}x",
         ]
         _tool("iree-benchmark-module", *command)
         report = _tool("iree-profile", "dispatch", "--format=jsonl", str(profile))
-    return per_call_ms(map(json.loads, report.splitlines()), _CALLS)
+    return per_call_ms(map(json.loads, report.splitlines()), CALLS)
 
 
 def _tool(name: str, *arguments: str) -> str:
