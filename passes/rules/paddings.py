@@ -14,6 +14,7 @@ from smartmem.dialects.layout import ops
 from smartmem.dialects.layout.attributes import ints
 from smartmem.dialects.layout.maps import contraction_dims
 from smartmem.dialects.layout.ops import shape
+from smartmem.passes.rules.layouts import is_weight
 
 # (operand, axis) pairs.
 Places = Sequence[tuple[int, int]]
@@ -41,9 +42,14 @@ class Carried:
 
 
 def carried(op: Any) -> list[Carried]:
-    """The dims that ``op`` hands through; none for an op without a rule."""
+    """The dims that ``op`` hands through; none for an op without a rule.
+
+    Not those of weights: a weight's padding would be computed again in each call.
+    """
     rule = _RULES.get(type(op))
-    return [] if rule is None else rule(op)
+    operands = op.operation.operands
+    dims = [] if rule is None else rule(op)
+    return [dim for dim in dims if not any(is_weight(operands[i]) for i, _ in dim.operands)]
 
 
 def is_free_reader(op: Any) -> bool:

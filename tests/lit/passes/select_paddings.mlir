@@ -53,6 +53,21 @@ func.func @masked(%x: tensor<2x69x4xf32>, %keep: tensor<1x69xi1>, %q: tensor<2x8
 
 // -----
 
+// A weight is not padded: positions are added before.
+
+// CHECK-LABEL: func.func @positions
+// CHECK: %[[S:.*]] = "layout.elementwise"(%arg0, %{{.*}}) {{.*}} -> tensor<69x8xf32>
+// CHECK: %[[P:.*]] = "layout.pad"(%[[S]]) {{.*}} -> tensor<96x8xf32>
+// CHECK: "layout.attention"(%[[P]], %[[P]], %[[P]])
+func.func @positions(%x: tensor<69x8xf32>) -> tensor<69x8xf32> {
+  %w = "layout.weight"() {encoding = #layout.dense, key = "positions"} : () -> tensor<69x8xf32>
+  %s = "layout.elementwise"(%x, %w) {fn = "add", operandSegmentSizes = array<i32: 1, 1, 0>} : (tensor<69x8xf32>, tensor<69x8xf32>) -> tensor<69x8xf32>
+  %a = "layout.attention"(%s, %s, %s) {causal = false, keys = 69 : i64, operandSegmentSizes = array<i32: 1, 1, 1, 0>, scale = 0.5 : f64} : (tensor<69x8xf32>, tensor<69x8xf32>, tensor<69x8xf32>) -> tensor<69x8xf32>
+  return %a : tensor<69x8xf32>
+}
+
+// -----
+
 // Lengths that divide by four, short ones, and those that no attention has, stay.
 
 // CHECK-LABEL: func.func @stays
