@@ -33,6 +33,9 @@ numbers, numbers of more than 32 bits, a shape that depends on values, which `to
 trace, or a call that is no function of its inputs, because it draws random numbers or writes to
 them.
 
+On Vulkan a NaN or an infinity may get lost where it is multiplied by zero: drivers may leave such
+products out.
+
 ## Element types
 
 | type | inside the model | |

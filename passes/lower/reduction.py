@@ -70,15 +70,16 @@ def stepwise(low: Lowering, value: Any, axes: Sequence[int], kind: str) -> Any:
     subgroup reduction over several loops is wrong there (docs/iree-miscompiles.md). Extremes
     of integers go unsigned there (``goes_unsigned``).
 
-    On the CPU what reduces all axes takes the innermost first: IREE refuses to compile the sum to
-    one number of a product with a tensor of fewer dims.
+    What reduces all axes takes the innermost first: the sum to one number of a product with a
+    tensor of fewer dims does not compile on the CPU, and is such a subgroup reduction on Vulkan.
     """
-    if low.device != "vulkan":
-        if len(axes) == len(shape(value)) > 1:
-            return reduced(reduced(value, axes[-1:], kind), axes[:-1], kind)
-        return reduced(value, axes, kind)
     if goes_unsigned(low, kind, element_type(value)):
         return sign_flipped(stepwise(low, sign_flipped(value), axes, f"u{kind}"))
+    if len(axes) == len(shape(value)) > 1:
+        inner = low.fenced(reduced(value, axes[-1:], kind))
+        return stepwise(low, inner, axes[:-1], kind)
+    if low.device != "vulkan":
+        return reduced(value, axes, kind)
     *outer, inner = _runs(shape(value), axes)
     value = reduced(value, inner, kind)
     for run in reversed(outer):
