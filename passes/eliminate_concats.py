@@ -21,6 +21,7 @@ from smartmem.dialects.algebra import Dim, Expr, IndexMap
 from smartmem.dialects.layout import build
 from smartmem.dialects.layout.ops import ConcatOp, ViewOp, shape
 from smartmem.passes.analysis.joins import pieces
+from smartmem.passes.analysis.numbers import pass_on
 from smartmem.passes.base import PassReport, block_ops, erase_unused, functions
 from smartmem.passes.eliminate_views import index_map_of
 
@@ -137,7 +138,10 @@ def _rewrite(concat: Any) -> bool:
     if joined is None or algebra.factor(joined) is None:
         return False
     with ir.InsertionPoint(concat), concat.location:
-        concat.result.replace_all_uses_with(build.view(source, joined))
+        view = build.view(source, joined)
+        concat.result.replace_all_uses_with(view)
+    if view != source:
+        pass_on(concat, view.owner)
     return True
 
 

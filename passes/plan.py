@@ -5,11 +5,13 @@ from typing import Any
 from smartmem.dialects._mlir import ir
 from smartmem.dialects.layout.attributes import repr_of
 from smartmem.passes.base import block_ops, functions, place
+from smartmem.passes.rules.classes import classify
 
 
 def tensor_layouts(module: Any) -> list[dict[str, Any]]:
     """One row per result of a layout op, in program order: op, place in the model, shape, element
-    type, layout (its dims, outermost in memory first: no pass packs or pads).
+    type, layout (its dims, outermost in memory first: no pass packs or pads), and its class in
+    SmartMem's and DNNFusion's systems.
     """
     rows: list[dict[str, Any]] = []
     for function in functions(module):
@@ -26,6 +28,7 @@ def tensor_layouts(module: Any) -> list[dict[str, Any]]:
                     "element": str(tensor_type.element_type),
                     "layout": list(held.layout.order),
                     "storage": held.storage,
+                    "class": str(classify(op)),
                 }
             )
     return rows

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from smartmem.passes.base import PassReport
     from smartmem.passes.iree.cache import Cache
     from smartmem.passes.iree.driver import Compiled
+    from smartmem.passes.moves import Move
     from smartmem.passes.target import Target
 
 Progress = Callable[[str], None]
@@ -70,6 +71,7 @@ class _TargetBuild:
     entries: list[ArchiveEntry]
     reports: list[PassReport]
     layouts: list[dict[str, Any]]
+    moves: list[Move]
     seconds: dict[str, float]
 
 
@@ -132,24 +134,26 @@ def _build(
     """One target: its own copy of the module through all passes and IREE."""
     from smartmem.dialects._mlir import ir
     from smartmem.dialects.layout.weights import archive_entries
-    from smartmem.passes import pipeline
+    from smartmem.passes import moves, pipeline
     from smartmem.passes.iree.driver import compile_module
     from smartmem.passes.plan import tensor_layouts
 
     clock = _Clock(progress)
     with clock.phase("passes", f"{target.name}: laying out"):
         module = ir.Module.parse(text)
+        found = moves.number(module)
         laying_out = pipeline.without(pipeline.layout_passes(target.kind), disabled)
         reports = pipeline.run(laying_out, module)
         entries = archive_entries(module)
         layouts = tensor_layouts(module)
+        traced = moves.trace(found, module, target.kind)
         lowering = pipeline.without(pipeline.lowering_passes(target.kind), disabled)
         reports += pipeline.run(lowering, module)
         lowered = module.operation.get_asm(enable_debug_info=True)
     progress(f"{target.name}: iree-compile")
     compiled = compile_module(lowered, target, cache)
     seconds = {**clock.seconds, **compiled.seconds}
-    return _TargetBuild(target, compiled, entries, reports, layouts, seconds)
+    return _TargetBuild(target, compiled, entries, reports, layouts, traced, seconds)
 
 
 def _write(
@@ -197,6 +201,7 @@ def _write(
 
 
 def _report(program: Program, build: _TargetBuild) -> dict[str, Any]:
+    from smartmem.passes import moves
     from smartmem.passes.iree.count import count
 
     counts = count(build.compiled.stream_ir)
@@ -211,5 +216,6 @@ def _report(program: Program, build: _TargetBuild) -> dict[str, Any]:
         ),
         "passes": [{"name": r.name, **r.gains} for r in build.reports],
         "unschedulable": build.compiled.module.unschedulable,
+        "transformations": moves.as_json(moves.settle(build.moves, counts.table)),
         "miscompile_risks": [asdict(f) for f in build.compiled.module.findings],
     }

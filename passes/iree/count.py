@@ -31,7 +31,7 @@ from smartmem.passes.iree import element_flow, phase_ir, traffic
 from smartmem.passes.iree.phase_ir import Op, Value
 
 Kind = Literal["compute", "layout", "copy", "fill"]
-_LAYOUT_KINDS = ("layout", "copy", "fill")
+LAYOUT_KINDS = ("layout", "copy", "fill")
 _CALLS = ("util.call", "func.call")
 _FUNCTIONS = ("util.func", "func.func")
 _FORWARDS = ("util.optimization_barrier", "stream.resource.subview")
@@ -133,11 +133,11 @@ def count(stream_ir: str, entry: str = "main") -> Counts:
 def _summary(main: "_Run", startup: "_Run") -> Counts:
     return Counts(
         dispatches=_calls(main.table, ("compute", "layout")),
-        layout_dispatches=_calls(main.table, _LAYOUT_KINDS),
+        layout_dispatches=_calls(main.table, LAYOUT_KINDS),
         copies=_calls(main.table, ("copy",)),
         fills=_calls(main.table, ("fill",)),
-        layout_bytes=_bytes(main.table, _LAYOUT_KINDS),
-        total_bytes=_bytes(main.table, ("compute", *_LAYOUT_KINDS)),
+        layout_bytes=_bytes(main.table, LAYOUT_KINDS),
+        total_bytes=_bytes(main.table, ("compute", *LAYOUT_KINDS)),
         peak_transient_bytes=main.memory.peak["transient"],
         staging_bytes=main.memory.peak["staging"],
         result_bytes=main.memory.peak["external"],
@@ -149,8 +149,8 @@ def _summary(main: "_Run", startup: "_Run") -> Counts:
         ),
         initializer=Initializer(
             _calls(startup.table, ("compute", "layout")),
-            _calls(startup.table, _LAYOUT_KINDS),
-            _bytes(startup.table, ("compute", *_LAYOUT_KINDS)),
+            _calls(startup.table, LAYOUT_KINDS),
+            _bytes(startup.table, ("compute", *LAYOUT_KINDS)),
         ),
         table=tuple(main.table),
         unknown=tuple({**main.unknown, **startup.unknown}),

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from smartmem.dialects._mlir import ir
-from smartmem.dialects.layout.attributes import repr_of
+from smartmem.dialects.layout.attributes import ints, repr_of
 from smartmem.dialects.layout.ops import ConvOp, PoolOp, shape
 from smartmem.dialects.layouts import Layout
 from smartmem.passes.analysis.windows import Window
@@ -47,7 +47,7 @@ def _conv(op: Any, device: DeviceKind) -> Verdict:
         return Verdict(False, "index maths in a hot reduction: 1.3 to 2 times slower on a CPU")
     if ir.IntegerAttr(op.attributes["groups"]).value > 1:
         return Verdict(False, "grouped: IREE makes a scalar kernel, where a border costs 2 times")
-    if Window.of(op, shape(op.weight)[2:]).side_by_side():
+    if window_of(op).side_by_side():
         return Verdict(False, "windows side by side are a matmul")
     if not is_named(op):
         return Verdict(False, "not a channels-last image: IREE has no tiles for it")
@@ -65,6 +65,12 @@ def _pool(op: Any, device: DeviceKind) -> Verdict:
     if channels % _RESULT_CHANNELS:
         return Verdict(False, f"{channels} channels: IREE makes a scalar kernel")
     return Verdict(True, "tiled in vec4; the border is read inside the kernel")
+
+
+def window_of(op: Any) -> Window:
+    """The window of a convolution or pooling."""
+    kernel = shape(op.weight)[2:] if isinstance(op, ConvOp) else ints(op.attributes["kernel"])
+    return Window.of(op, kernel)
 
 
 def is_named(op: Any) -> bool:

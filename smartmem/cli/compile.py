@@ -10,7 +10,7 @@ import click
 
 from smartmem.cli.options import json_option, targets_option
 from smartmem.cli.output import print_json, print_pairs, progress
-from smartmem.cli.report import report_lines
+from smartmem.cli.summary import report_lines
 
 
 @click.command(name="compile")

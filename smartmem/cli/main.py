@@ -27,6 +27,8 @@ VERBS = {
     "run": "Run a compiled model and time it.",
     "verify": "Compare a compiled model with eager PyTorch.",
     "stats": "Show what compiling a model gained.",
+    "report": "Show what became of each layout transformation, and why.",
+    "explain": "Show all that is known of one op or tensor of a compiled model.",
     "bench": "Measure models of the suite, smartmem against its peers.",
     "devices": "List the devices of this machine.",
 }

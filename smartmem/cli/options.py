@@ -1,6 +1,17 @@
 """Options that several verbs take."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 import click
+
+from smartmem.errors import UserError
+from smartmem.spelling import did_you_mean
+
+if TYPE_CHECKING:
+    from smartmem.runtime.bundle import Bundle
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")
 
@@ -31,3 +42,22 @@ executor_option = click.option(
     show_default=True,
     help="What runs it: our own Vulkan executor, or IREE's runtime; auto is ours where it can.",
 )
+
+report_target_option = click.option(
+    "--target", "targets", multiple=True, help="Only this target; may be repeated."
+)
+
+
+def chosen_targets(bundle: Bundle, wanted: Sequence[str]) -> list[str]:
+    """The targets of ``bundle`` that are wanted, all where none is named.
+
+    Raises UserError for one it was not compiled for.
+    """
+    known = bundle.manifest.targets
+    for name in wanted:
+        if name not in known:
+            raise UserError(
+                f"{bundle.path}: no target {name!r}.{did_you_mean(name, known)}",
+                hint=f"It was compiled for {', '.join(known)}.",
+            )
+    return list(wanted) or sorted(known)

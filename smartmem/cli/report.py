@@ -1,41 +1,65 @@
-"""The lines that describe one target's report, for `compile` and `stats`."""
+"""`smartmem report`: what became of each layout transformation of a compiled model, and why."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
-from smartmem.cli.output import size
+import click
+
+from smartmem.cli.options import chosen_targets, json_option, report_target_option
+from smartmem.cli.output import print_json, print_pairs, size
+from smartmem.report import grouped, layout_report
 
 
-def report_lines(target: str, report: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Label and value of each line; keys that the report lacks show as `-`."""
-    phases: dict[str, float] = report.get("compile_seconds", {})
-    times = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in phases.items())
-    return [
-        ("target", target),
-        ("graph ops", _count(report, "graph_ops")),
-        ("layout ops in graph", _count(report, "layout_ops_in_graph")),
-        ("dispatches", _count(report, "dispatches")),
-        ("layout dispatches", _count(report, "layout_dispatches")),
-        ("layout bytes", _layout_bytes(report)),
-        ("weights", _size(report, "weights_bytes")),
-        ("peak transient", _size(report, "peak_transient_bytes")),
-        ("compile time", f"{sum(phases.values()):.1f} s ({times})" if phases else "-"),
-    ]
+@click.command(name="report")
+@click.argument("path", type=click.Path(path_type=Path))
+@report_target_option
+@json_option
+def command(path: Path, targets: tuple[str, ...], as_json: bool) -> None:
+    """Show the layout transformations of the compiled model at PATH."""
+    from smartmem.runtime.bundle import Bundle
+
+    bundle = Bundle.open(path)
+    reports = {name: layout_report(bundle, name) for name in chosen_targets(bundle, targets)}
+    if as_json:
+        print_json({"path": str(path), "targets": reports})
+        return
+    for name, report in reports.items():
+        _show(name, report)
 
 
-def _layout_bytes(report: Mapping[str, Any]) -> str:
-    layout, total = report.get("layout_bytes"), report.get("total_bytes")
-    if layout is None or total is None:
-        return "-"
-    share = f" ({100 * layout / total:.1f} %)" if total else ""
-    return f"{size(layout)} of {size(total)}{share}"
+def _show(target: str, report: Mapping[str, Any]) -> None:
+    sums = report["sums"]
+    print_pairs(
+        [
+            ("target", target),
+            ("in the graph", f"{sums['in_graph']}, and {sums['added']} that the passes add"),
+            ("removed", f"{sums['removed']}: no op is left"),
+            ("folded", f"{sums['folded']}: part of a kernel that computes"),
+            ("kept", f"{sums['kept']}, as {sums['layout_dispatches']} layout dispatches"),
+            ("bytes", f"{size(sums['bytes_before'])} before, {size(sums['bytes_after'])} after"),
+        ]
+    )
+    click.echo("\ntransformations (bytes before)")
+    print_pairs(
+        (
+            f"  {move['fate']} {_times(count)}{move['op']} at {move['at']}",
+            f"{size(move['bytes_before'])}; {move['reason']}",
+        )
+        for move, count in grouped(report["transformations"])
+    )
+    click.echo("\nlayout kernels that are left")
+    print_pairs(
+        (
+            f"  {row['name']} at {row['location'] or 'unknown line'}",
+            f"{size((row['read_bytes'] + row['written_bytes']) * row['calls'])}; "
+            + ("; ".join(row["why"]) or "made by IREE"),
+        )
+        for row in report["kernels"]
+    )
 
 
-def _count(report: Mapping[str, Any], key: str) -> str:
-    return str(report.get(key, "-"))
-
-
-def _size(report: Mapping[str, Any], key: str) -> str:
-    return size(report[key]) if key in report else "-"
+def _times(count: int) -> str:
+    return f"{count} x " if count > 1 else ""

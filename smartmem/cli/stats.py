@@ -7,15 +7,14 @@ from typing import Any
 
 import click
 
-from smartmem.cli.options import json_option
+from smartmem.cli.options import chosen_targets, json_option, report_target_option
 from smartmem.cli.output import print_json, print_pairs
-from smartmem.cli.report import report_lines
-from smartmem.errors import UserError
+from smartmem.cli.summary import report_lines
 
 
 @click.command(name="stats")
 @click.argument("path", type=click.Path(path_type=Path))
-@click.option("--target", "targets", multiple=True, help="Only this target; may be repeated.")
+@report_target_option
 @click.option(
     "--stock",
     metavar="SPEC",
@@ -25,20 +24,13 @@ from smartmem.errors import UserError
 def command(path: Path, targets: tuple[str, ...], stock: str | None, as_json: bool) -> None:
     """Show the report of the compiled model at PATH."""
     from smartmem.runtime.bundle import Bundle
-    from smartmem.spelling import did_you_mean
     from smartmem.timings import recall
 
     bundle = Bundle.open(path)
     known = bundle.manifest.targets
-    for name in targets:
-        if name not in known:
-            raise UserError(
-                f"{path}: no target {name!r}.{did_you_mean(name, known)}",
-                hint=f"It was compiled for {', '.join(known)}.",
-            )
     reports = {
         name: {**bundle.report(name), "compile_seconds": recall(known[name].sha256)}
-        for name in (targets or sorted(known))
+        for name in chosen_targets(bundle, targets)
     }
     stock_counts = {name: _stock(stock, name) for name in reports} if stock else {}
     if as_json:

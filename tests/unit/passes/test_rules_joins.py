@@ -3,8 +3,9 @@
 from smartmem.dialects import layout
 from smartmem.dialects._mlir import ir
 from smartmem.dialects.layout.ops import ConcatOp
-from smartmem.passes.base import DeviceKind, block_ops, functions
+from smartmem.passes.base import block_ops, functions
 from smartmem.passes.rules.joins import Verdict, assembly
+from smartmem.passes.target import DeviceKind
 
 
 def verdicts(body: str, device: DeviceKind = "vulkan") -> list[Verdict]:

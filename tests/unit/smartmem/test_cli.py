@@ -14,8 +14,8 @@ import pytest
 from smartmem.cli import output
 from smartmem.cli.compile import check_target_names, default_output
 from smartmem.cli.main import VERBS, main
-from smartmem.cli.report import report_lines
 from smartmem.cli.run import random_inputs
+from smartmem.cli.summary import report_lines
 from smartmem.errors import UserError
 from smartmem.runtime.bundle import Bundle, BundleWriter, TensorSpec
 from smartmem.timings import remember
@@ -47,6 +47,13 @@ def thrice():
     return Thrice(), (torch.arange(4.0),)
 """
 
+
+def move(op: str, at: str, fate: str, reason: str) -> dict[str, Any]:
+    """A row of a report's transformations."""
+    sizes = {"bytes_before": 32, "bytes_after": 32 if fate == "kept" else 0}
+    return {"op": op, "at": at, "fate": fate, "reason": reason, "added": False, **sizes}
+
+
 REPORT = {
     "graph_ops": 1,
     "layout_ops_in_graph": 0,
@@ -56,7 +63,36 @@ REPORT = {
     "total_bytes": 32,
     "weights_bytes": 0,
     "peak_transient_bytes": 0,
+    "table": [
+        {
+            "name": "main_dispatch_0_transpose",
+            "kind": "layout",
+            "location": "m.py:8",
+            "read_bytes": 16,
+            "written_bytes": 16,
+            "calls": 1,
+        },
+        {"name": "main_dispatch_1", "kind": "compute", "location": "m.py:9"},
+    ],
+    "transformations": [
+        move("transpose", "m.py:8 (head)", "kept", "asked for"),
+        move("slice", "m.py:9", "folded", "read in place"),
+        move("slice", "m.py:9", "folded", "read in place"),
+        move("reshape", "m.py:9", "removed", "one index map"),
+    ],
 }
+
+TENSORS = [
+    {
+        "op": "conv",
+        "at": "m.py:8 (head)",
+        "shape": [1, 3],
+        "element": "f32",
+        "layout": [1, 0],
+        "storage": "buffer",
+        "class": "ILD-Variable, Many-to-Many",
+    }
+]
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +118,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
             kind="cpu",
             iree_target="host",
             vmfb=(folder / "m.vmfb").read_bytes(),
-            plan={},
+            plan={"layouts": TENSORS},
             report=REPORT,
         )
         writer.finish(
@@ -166,6 +202,36 @@ def test_stats_knows_the_seconds_of_a_compile_on_this_machine(
     monkeypatch.setenv("SMARTMEM_CACHE", "off")
     _, data = run_json(capsys, "stats", str(bundle))
     assert data["targets"]["cpu"]["compile_seconds"] == {}
+
+
+def test_report(capsys: Capture, bundle: Path) -> None:
+    assert main(["report", str(bundle)]) == 0
+    lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert "kept transpose at m.py:8 (head) 32 B; asked for" in lines
+    assert "folded 2 x slice at m.py:9 64 B; read in place" in lines
+    assert "main_dispatch_0_transpose at m.py:8 32 B; asked for" in lines
+    code, document = run_json(capsys, "report", str(bundle))
+    assert code == 0
+    sums = document["targets"]["cpu"]["sums"]
+    counted = ("in_graph", "added", "kept", "folded", "removed", "bytes_before")
+    assert [sums[key] for key in counted] == [4, 0, 1, 2, 1, 128]
+
+
+@pytest.mark.parametrize("what", ["conv", "m.py:8", "head"])
+def test_explain(capsys: Capture, bundle: Path, what: str) -> None:
+    assert main(["explain", str(bundle), what]) == 0
+    out = capsys.readouterr().out
+    assert "ILD-Variable, Many-to-Many" in out
+    assert "dims in the order [1, 0]" in out
+    assert "kernel main_dispatch_0_transpose" in out
+    code, document = run_json(capsys, "explain", str(bundle), what)
+    assert code == 0
+    assert len(document["targets"]["cpu"]["tensors"]) == 1
+
+
+def test_explain_of_nothing(capsys: Capture, bundle: Path) -> None:
+    assert main(["explain", str(bundle), "nowhere.py"]) == 1
+    assert "nothing here is called 'nowhere.py'" in capsys.readouterr().err
 
 
 def test_devices(capsys: Capture) -> None:

@@ -1,0 +1,41 @@
+"""The lines that describe one target's report, for `compile` and `stats`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from smartmem.cli.output import size
+
+
+def report_lines(target: str, report: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Label and value of each line; keys that the report lacks show as `-`."""
+    phases: dict[str, float] = report.get("compile_seconds", {})
+    times = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in phases.items())
+    return [
+        ("target", target),
+        ("graph ops", _count(report, "graph_ops")),
+        ("layout ops in graph", _count(report, "layout_ops_in_graph")),
+        ("dispatches", _count(report, "dispatches")),
+        ("layout dispatches", _count(report, "layout_dispatches")),
+        ("layout bytes", _layout_bytes(report)),
+        ("weights", _size(report, "weights_bytes")),
+        ("peak transient", _size(report, "peak_transient_bytes")),
+        ("compile time", f"{sum(phases.values()):.1f} s ({times})" if phases else "-"),
+    ]
+
+
+def _layout_bytes(report: Mapping[str, Any]) -> str:
+    layout, total = report.get("layout_bytes"), report.get("total_bytes")
+    if layout is None or total is None:
+        return "-"
+    share = f" ({100 * layout / total:.1f} %)" if total else ""
+    return f"{size(layout)} of {size(total)}{share}"
+
+
+def _count(report: Mapping[str, Any], key: str) -> str:
+    return str(report.get(key, "-"))
+
+
+def _size(report: Mapping[str, Any], key: str) -> str:
+    return size(report[key]) if key in report else "-"
