@@ -5,19 +5,31 @@
     %3 = layout.elementwise %2          %3 = layout.elementwise %2 {block = 0, fn = "relu"}
 
 A block starts at a window that ``rules/windows.py`` gives a kernel of its own, and grows by
-elementwise readers of the same shape and layout. Only its last op is read from outside, and nothing
-outside stands between two of its ops, so it can be lowered where that last op stands. Everything
-else is left to IREE, which fuses elementwise chains the same way. On entry: every tensor has its
-layout. On exit: valid layout dialect, with ``block`` on the ops of blocks.
+elementwise readers of the same shape and layout, and by the relayout of what they make. Only its
+last op is read from outside, and nothing outside stands between two of its ops, so it can be
+lowered where that last op stands. Everything else is left to IREE, which fuses elementwise chains
+the same way. On entry: every tensor has its layout. On exit: valid layout dialect, with ``block``
+on the ops of blocks.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from smartmem.dialects.layout.ops import ConvOp, ElementwiseOp, PoolOp, shape
+from smartmem.dialects._mlir import ir
+from smartmem.dialects.layout.build import tensor_of
+from smartmem.dialects.layout.ops import (
+    ConvOp,
+    ElementwiseOp,
+    PoolOp,
+    RelayoutOp,
+    ViewOp,
+    element_type,
+    shape,
+)
 from smartmem.passes.analysis.blocks import block_of, mark
 from smartmem.passes.base import PassReport, block_ops, check_device, functions
+from smartmem.passes.rules.classes import movement
 from smartmem.passes.rules.windows import layout_of, own_kernel
 from smartmem.passes.target import DeviceKind
 
@@ -70,6 +82,25 @@ def _with_one_result(members: Sequence[Any]) -> list[Any]:
     return [members[0]]
 
 
+def _written_row_major(last: Any) -> list[Any]:
+    """The relayout with which a block ends, if its only reader wants another layout: one that is
+    there, or one put before a view that is a mere reshape in the logical order of dims.
+    """
+    result = last.operation.results[0]
+    readers = [use.owner.opview for use in result.uses]
+    if len(readers) != 1 or layout_of(result).is_default:
+        return []
+    if isinstance(readers[0], RelayoutOp):
+        return readers
+    if not isinstance(readers[0], ViewOp) or movement(readers[0]) != "reshape":
+        return []
+    with ir.InsertionPoint(readers[0]), last.location:
+        plain = tensor_of(shape(result), element_type(result))
+        relayout = RelayoutOp(result, plain)
+    readers[0].operation.operands[0] = relayout.result
+    return [relayout]
+
+
 @dataclass(frozen=True)
 class FuseBlocksPass:
     """``device``: 'cpu' or 'vulkan'; which windows get a kernel of their own depends on it."""
@@ -89,6 +120,7 @@ class FuseBlocksPass:
                 if not isinstance(op, (ConvOp, PoolOp)) or not own_kernel(op, self.device).taken:
                     continue
                 members = _with_one_result(_grown(op, ops[position + 1 :]))
+                members += _written_row_major(members[-1])
                 for member in members:
                     mark(member, blocks)
                 blocks += 1
