@@ -73,3 +73,22 @@ def test_an_epilogue_stays_with_its_kernel() -> None:
 def test_a_cpu_copies_what_is_made_of_two_tensors() -> None:
     assert not verdicts(f"%c = {_CONCAT.format('%x, %y')}\n{_RETURN}", "cpu")[0].taken
     assert verdicts(f"%c = {_CONCAT.format('%x, %x')}\n{_RETURN}", "cpu")[0].taken
+
+
+def test_channels_of_images_are_no_runs_of_memory() -> None:
+    conv = (
+        '{} = "layout.conv"(%i, %k) {{dilations = array<i64: 1, 1>, groups = 1, '
+        "pad_high = array<i64: 0, 0>, pad_low = array<i64: 0, 0>, strides = array<i64: 1, 1>}} : "
+        "(tensor<1x2x4x4xf32>, tensor<2x2x1x1xf32>) -> tensor<1x2x4x4xf32>\n"
+    )
+    splat = "{} = arith.constant dense<1.0> : {}\n"
+    body = (
+        splat.format("%i", "tensor<1x2x4x4xf32>")
+        + splat.format("%k", "tensor<2x2x1x1xf32>")
+        + conv.format("%a")
+        + conv.format("%b")
+        + '%d = "layout.concat"(%a, %b) {dim = 1} : '
+        "(tensor<1x2x4x4xf32>, tensor<1x2x4x4xf32>) -> tensor<1x4x4x4xf32>\n"
+        + f"%c = {_CONCAT.format('%x, %y')}\n{_RETURN}"
+    )
+    assert verdicts(body)[0] == Verdict(True, "one kernel in place of 2 copies")

@@ -102,14 +102,14 @@ func.func @relayout(%x: tensor<1x3x8x8xf32>) -> tensor<1x64x3xf32> {
 // A chain of what kernels of their own make is joined at once, in place.
 
 // CHECK-LABEL: func.func @concat
-// CHECK: tensor.concat dim(1) %{{.*}}, %{{.*}}, %{{.*}} : (tensor<4x2xf32>, tensor<4x3xf32>, tensor<4x2xf32>) -> tensor<4x7xf32>
+// CHECK: tensor.concat dim(0) %{{.*}}, %{{.*}}, %{{.*}} : (tensor<2x4xf32>, tensor<3x4xf32>, tensor<2x4xf32>) -> tensor<7x4xf32>
 // CHECK-NEXT: return
-func.func @concat(%x: tensor<4x2xf32>, %y: tensor<4x3xf32>) -> tensor<4x7xf32> {
-  %a = "layout.softmax"(%x) {dim = 1, log = false} : (tensor<4x2xf32>) -> tensor<4x2xf32>
-  %b = "layout.softmax"(%y) {dim = 1, log = false} : (tensor<4x3xf32>) -> tensor<4x3xf32>
-  %0 = "layout.concat"(%a, %b) {dim = 1} : (tensor<4x2xf32>, tensor<4x3xf32>) -> tensor<4x5xf32>
-  %1 = "layout.concat"(%0, %x) {dim = 1} : (tensor<4x5xf32>, tensor<4x2xf32>) -> tensor<4x7xf32>
-  return %1 : tensor<4x7xf32>
+func.func @concat(%x: tensor<2x4xf32>, %y: tensor<3x4xf32>) -> tensor<7x4xf32> {
+  %a = "layout.softmax"(%x) {dim = 1, log = false} : (tensor<2x4xf32>) -> tensor<2x4xf32>
+  %b = "layout.softmax"(%y) {dim = 1, log = false} : (tensor<3x4xf32>) -> tensor<3x4xf32>
+  %0 = "layout.concat"(%a, %b) {dim = 0} : (tensor<2x4xf32>, tensor<3x4xf32>) -> tensor<5x4xf32>
+  %1 = "layout.concat"(%0, %x) {dim = 0} : (tensor<5x4xf32>, tensor<2x4xf32>) -> tensor<7x4xf32>
+  return %1 : tensor<7x4xf32>
 }
 
 // -----
