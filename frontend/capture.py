@@ -15,6 +15,7 @@ from torch.export.graph_signature import InputKind
 from torch.fx import GraphModule, Interpreter, Node
 
 from smartmem.frontend.export import export
+from smartmem.frontend.tracing import traced
 
 
 @dataclass(frozen=True)
@@ -94,8 +95,7 @@ def capture(graph: GraphModule, arguments: Sequence[Any], frozen: Sequence[int])
         for i, a in enumerate(arguments)
         if i not in module.names
     )
-    with torch.no_grad():
-        program = export(torch.export.export(module, inputs, strict=False), ())
+    program = export(traced(module, inputs), ())
     written = set(program.graph_signature.buffers_to_mutate.values())
     constant = [i for i in frozen if module.names[i] not in written]
     if len(constant) < len(frozen):

@@ -6,19 +6,17 @@ generics and softmax into an argmax; the index maps and the families the passes 
 be lost. So the table is PyTorch's, less the ops that have a family of their own here.
 """
 
-import traceback
 import warnings
 from collections.abc import Callable, Mapping
-from types import SimpleNamespace
 from typing import Any
 
 import torch
 from torch.export import ExportedProgram
-from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
 
 from smartmem.errors import UserError
 from smartmem.frontend import decompositions
 from smartmem.frontend.source import source_of
+from smartmem.frontend.tracing import traced, untraceable
 
 # Kept whole: ops with a handler of their own in this folder (by ATen base name, all overloads).
 KEPT_WHOLE = frozenset(
@@ -94,10 +92,11 @@ def export(
 ) -> ExportedProgram:
     """``source`` as a functional graph for inference with the shapes of ``example_inputs``.
 
-    Raises UserError where the module is in training mode or ``torch.export`` refuses it.
+    Raises UserError where ``torch.export`` refuses it or an op of training mode is left in the
+    graph, UnsupportedError where its Python depends on the values of a tensor.
     """
     if not isinstance(source, ExportedProgram):
-        source = _trace(source, example_inputs, dict(example_kwargs or {}))
+        source = _trace(source, example_inputs, example_kwargs or {})
     with torch.no_grad(), warnings.catch_warnings():
         # PyTorch copies its own pytree specs through a class it has deprecated.
         warnings.filterwarnings("ignore", message=".*LeafSpec.*", category=FutureWarning)
@@ -113,42 +112,19 @@ def _refuse_training(program: ExportedProgram) -> None:
         # Without running statistics (instance norm) both modes use the batch's own.
         if name in _TRAINING_ONLY and overload != "no_stats":
             raise UserError(
-                f"the model was captured in training mode: {node.target} at {source_of(node)}. "
-                "smartmem compiles for inference: call model.eval() first."
+                f"the model is in training mode: {node.target} at {source_of(node)}",
+                hint="smartmem compiles for inference: call model.eval() first.",
             )
 
 
 def _trace(
-    module: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+    module: torch.nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]
 ) -> ExportedProgram:
     if not isinstance(module, torch.nn.Module):
         raise UserError(
             f"expected a torch.nn.Module or an ExportedProgram, got {type(module).__name__}"
         )
-    if module.training:
-        raise UserError(
-            f"{type(module).__name__} is in training mode: smartmem compiles for inference. "
-            "Call model.eval() first."
-        )
     try:
-        with torch.no_grad():
-            return torch.export.export(module, args, kwargs, strict=False)
+        return traced(module, args, kwargs)
     except Exception as error:
-        raise _untraceable(module, error) from error
-
-
-def _untraceable(module: torch.nn.Module, error: Exception) -> UserError:
-    """What torch.export refused, in a line, and the innermost line of the model."""
-    stack = "".join(traceback.format_tb(error.__traceback__)) + str(error)
-    place = source_of(SimpleNamespace(meta={"stack_trace": stack}))
-    where = f" at {place}" if place.file else ""
-    if isinstance(error, GuardOnDataDependentSymNode):
-        return UserError(
-            f"{type(module).__name__}: its control flow depends on the values of a tensor{where}",
-            hint="Choose with torch.where, or decide outside the model and compile each branch.",
-        )
-    first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-    return UserError(
-        f"torch.export could not trace {type(module).__name__}{where}: {first}",
-        hint="smartmem compiles what torch.export can trace. SMARTMEM_DEBUG=1 shows all it says.",
-    )
+        raise untraceable(module, error) from error

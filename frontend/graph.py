@@ -12,6 +12,7 @@ from torch.fx import Node
 
 from smartmem.errors import UnsupportedError, UnsupportedOp
 from smartmem.frontend.registry import Refusal
+from smartmem.frontend.remedies import remedy_of
 from smartmem.frontend.source import source_of
 
 
@@ -58,9 +59,9 @@ def known_inputs(
     for spec in program.graph_signature.input_specs:
         if spec.kind in (InputKind.TOKEN, InputKind.CUSTOM_OBJ):
             raise UnsupportedError(
-                f"the model has an effect or a custom object ('{spec.arg.name}'): "
-                "smartmem compiles pure functions of tensors.",
+                f"the model has an effect or a custom object ('{spec.arg.name}')",
                 _effects(program),
+                hint="smartmem compiles pure functions of tensors.",
             )
         node = placeholders[spec.arg.name]
         if spec.kind == InputKind.USER_INPUT:
@@ -85,7 +86,7 @@ def _effects(program: ExportedProgram) -> list[UnsupportedOp]:
             str(node.args[1]),
             str(source_of(node)),
             "it does something beside its results, such as a check that raises",
-            "leave it out; of torch.linalg, call the form without a check (inv_ex for inv)",
+            remedy_of(str(node.args[1])),
         )
         for node in program.graph.nodes
         if node.target is torch.ops.higher_order.with_effects
@@ -98,9 +99,9 @@ def refuse_mutation(program: ExportedProgram) -> None:
     if mutated:
         raise UnsupportedError(
             "the model changes its own state while it runs: "
-            + ", ".join(f"{s.target} ({s.kind.name.lower()})" for s in mutated)
-            + ". smartmem compiles functions of their inputs: pass the state in and out, "
-            "or switch the cache off."
+            + ", ".join(f"{s.target} ({s.kind.name.lower()})" for s in mutated),
+            hint="smartmem compiles functions of their inputs: pass the state in and out, or "
+            "switch the cache off.",
         )
 
 
@@ -110,8 +111,8 @@ def refuse_dynamic(user: Sequence[Node]) -> None:
         value = node.meta["val"]
         if isinstance(value, torch.Tensor) and not all(isinstance(s, int) for s in value.shape):
             raise UnsupportedError(
-                f"input '{node.name}' has a dynamic shape {tuple(value.shape)}: "
-                "export with fixed shapes, once per size."
+                f"input '{node.name}' has a dynamic shape {tuple(value.shape)}",
+                hint="Export with fixed shapes, once per size.",
             )
 
 

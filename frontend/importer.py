@@ -18,7 +18,7 @@ from torch.fx import Node
 
 from smartmem.dialects._mlir import func, ir
 from smartmem.dialects.layout import build
-from smartmem.errors import UnsupportedError, UnsupportedOp, UserError, not_supported
+from smartmem.errors import UnsupportedError, UnsupportedOp, not_supported
 from smartmem.frontend import constants, empties, families, types
 from smartmem.frontend.context import ImportContext
 from smartmem.frontend.graph import (
@@ -34,6 +34,7 @@ from smartmem.frontend.graph import (
 )
 from smartmem.frontend.program import Program
 from smartmem.frontend.registry import HANDLERS, Handler, Refusal
+from smartmem.frontend.remedies import remedy_of
 from smartmem.frontend.source import location, source_of
 from smartmem.frontend.tree import input_tree, output_tree
 from smartmem.runtime.bundle import TensorSpec
@@ -69,13 +70,24 @@ def _wrapped(node: Node, made: Any) -> Any:
     return types.wrapped(made, results_of(node)[0].dtype)
 
 
+def _refuse_types(inputs: Sequence[Node]) -> None:
+    """UnsupportedError with a row for each input that no artefact has a type for."""
+    rows: list[UnsupportedOp] = []
+    for node in inputs:
+        try:
+            types.stored_dtype(node.meta["val"].dtype)
+        except Refusal as refusal:
+            row = UnsupportedOp("input", f"'{node.name}'", refusal.reason, refusal.remedy)
+            rows.append(row)
+    if rows:
+        raise UnsupportedError(not_supported(len(rows)), rows)
+
+
 def _rule(node: Node) -> Handler:
     """The node's import rule. Raises Refusal where there is none."""
     entry = HANDLERS.get(op_name(node))
     if entry is None:
-        raise Refusal(
-            "no import rule", "rewrite it with supported ops, or add a rule: docs/add-an-op.md"
-        )
+        raise Refusal("no import rule", remedy_of(str(node.target)))
     return entry.handler
 
 
@@ -165,7 +177,7 @@ class _Importer:
         refuse_mutation(self.program)
         refuse_dynamic(self.user)
         inputs = self.tensor_inputs()
-        self._refuse_types(inputs)
+        _refuse_types(inputs)
         outputs = [s.arg for s in self.program.graph_signature.output_specs]
         by_name = {n.name: n for n in self.program.graph.nodes}
         results = [by_name[a.name] for a in outputs if isinstance(a, TensorArgument)]
@@ -223,15 +235,6 @@ class _Importer:
             for spec in self.program.graph_signature.input_specs
             if spec.kind == InputKind.USER_INPUT
         ]
-
-    def _refuse_types(self, inputs: Sequence[Node]) -> None:
-        for node in inputs:
-            try:
-                types.stored_dtype(node.meta["val"].dtype)
-            except Refusal as refusal:
-                raise UserError(
-                    f"input '{node.name}': {refusal.reason}; {refusal.remedy}."
-                ) from refusal
 
     def _program(
         self, module: Any, inputs: Sequence[Node], outputs: Sequence[Any], results: Sequence[Node]
@@ -292,8 +295,7 @@ def import_program(program: ExportedProgram) -> Program:
     """``program`` (see ``export.py``) in the layout dialect; an MLIR context with the dialect must
     be entered.
 
-    Raises UnsupportedError with a table of every op it cannot take, UserError for what no op could
-    mend.
+    Raises UnsupportedError with a table of every op or input it cannot take.
     """
     families.register_all()
     return _Importer(program).run()

@@ -37,7 +37,7 @@ class TargetCheck:
 
 @dataclass(frozen=True)
 class CheckReport:
-    """``unsupported`` holds every call that cannot be taken; with any, ``targets`` is empty."""
+    """``unsupported`` holds all that cannot be taken; with any, ``targets`` is empty."""
 
     unsupported: tuple[UnsupportedOp, ...]
     graph_ops: int
@@ -67,8 +67,8 @@ def check(
     """What ``smartmem.compile`` would make of the model for these targets.
 
     Raises UserError for a model that cannot be exported and for an unknown target, UnsupportedError
-    for what no op alone is to blame for (a dynamic shape); ops that are not supported are in the
-    report.
+    for what no place alone is to blame for (a dynamic shape); ops, inputs and control flow that are
+    not supported are in the report.
     """
     from smartmem.dialects import layout
     from smartmem.frontend.export import export
@@ -77,10 +77,10 @@ def check(
 
     resolved = [resolve(name) for name in dict.fromkeys(targets)]
     progress("exporting")
-    exported = export(source, example_inputs, example_kwargs)
     with layout.context():
-        progress("importing into the layout dialect")
         try:
+            exported = export(source, example_inputs, example_kwargs)
+            progress("importing into the layout dialect")
             program = import_program(exported)
         except UnsupportedError as error:
             if not error.rows:

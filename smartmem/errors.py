@@ -40,7 +40,7 @@ class UserError(SmartmemError):
 
 @dataclass(frozen=True)
 class UnsupportedOp:
-    """One row of the table of an `UnsupportedError`."""
+    """One row of the table of an `UnsupportedError`: an op, an input or control flow."""
 
     op: str
     location: str
@@ -49,7 +49,7 @@ class UnsupportedOp:
 
 
 class UnsupportedError(SmartmemError):
-    """The model needs something smartmem does not do; `rows` lists every such op at once."""
+    """The model needs something smartmem does not do; `rows` lists all of it at once."""
 
     exit_code = 2
 
@@ -92,10 +92,15 @@ def os_error(error: OSError, doing: str | None = None) -> UserError:
     return UserError(f"{place}: {reason}" if place else reason, hint=hint)
 
 
-def not_supported(calls: int) -> str:
-    """The line above the table of that many unsupported calls."""
-    subject = "1 call of this model is" if calls == 1 else f"{calls} calls of this model are"
-    return f"{subject} not supported"
+def counted(count: int, noun: str) -> str:
+    """`1 finding`, `2 findings`."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def not_supported(rows: int) -> str:
+    """The line above a table of that many rows."""
+    verb = "is" if rows == 1 else "are"
+    return f"{counted(rows, 'thing')} that the model needs {verb} not supported"
 
 
 def table(rows: Sequence[UnsupportedOp]) -> str:

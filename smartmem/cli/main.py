@@ -12,12 +12,15 @@ import sys
 import traceback
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import asdict
 from importlib import import_module
+from typing import Any
 
 import click
 
 from smartmem.cli.output import print_json
-from smartmem.errors import SmartmemError, UserError, os_error
+from smartmem.debug import is_debug
+from smartmem.errors import SmartmemError, UnsupportedError, UserError, os_error
 from smartmem.spelling import did_you_mean
 
 # Each verb with its line of help: showing the help must not import the verbs.
@@ -105,15 +108,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     return code if isinstance(code, int) else 0
 
 
-def _is_debug() -> bool:
-    return os.environ.get("SMARTMEM_DEBUG", "0") not in ("", "0")
-
-
 @contextmanager
 def _libraries_silent() -> Generator[None]:
     """Keeps the log of torch, which tells of errors that become messages, off a user's screen."""
     before = logging.root.manager.disable
-    if not _is_debug():
+    if not is_debug():
         logging.disable(logging.CRITICAL)
     try:
         yield
@@ -128,16 +127,18 @@ def _discard_stdout() -> None:
 
 def _fail(error: SmartmemError, as_json: bool) -> int:
     """Reports the error to a person on stderr, and to a program on stdout."""
-    if _is_debug():
+    if is_debug():
         traceback.print_exc()
     click.echo(f"error: {error}", err=True)
     if as_json:
-        report = {
+        report: dict[str, Any] = {
             "kind": type(error).__name__,
             "message": error.message,
             "hint": error.hint,
             "exit_code": error.exit_code,
         }
+        if isinstance(error, UnsupportedError):
+            report["unsupported"] = [asdict(row) for row in error.rows]
         with suppress(OSError):
             print_json({"error": report})
     try:

@@ -286,7 +286,7 @@ def test_training_mode_is_refused() -> None:
 
 
 def test_float64_inputs_are_refused() -> None:
-    error = refusal(UserError, Function(torch.relu).eval(), rand(3).double())
+    error = refusal(UnsupportedError, Function(torch.relu).eval(), rand(3).double())
     assert "float64" in str(error) and "float32" in str(error)
 
 

@@ -188,6 +188,13 @@ class Fft(nn.Module):
 
 def bad():
     return Fft().eval(), (torch.randn(4, 64),)
+
+class Branch(nn.Module):
+    def forward(self, x):
+        return x if x.sum() > 0 else -x
+
+def branch():
+    return Branch(), (torch.randn(4, 64),)
 """
 
 
@@ -228,6 +235,18 @@ def test_command_on_what_is_unsupported(capsys: Capture, spec: str) -> None:
     assert main(["check", f"{spec}:bad", "--json"]) == 2
     data = json.loads(capsys.readouterr().out)
     assert (data["ok"], data["unsupported"][0]["op"]) == (False, "aten._fft_r2c.default")
+    assert main(["compile", f"{spec}:bad", "--json"]) == 2
+    error = json.loads(capsys.readouterr().out)["error"]
+    assert error["unsupported"] == data["unsupported"]
+
+
+def test_command_on_control_flow(capsys: Capture, spec: str) -> None:
+    assert main(["check", f"{spec}:branch", "--json"]) == 2
+    captured = capsys.readouterr()
+    assert captured.err == ""
+    (row,) = json.loads(captured.out)["unsupported"]
+    assert row["op"] == "control flow"
+    assert row["location"].startswith("checked_models.py:")
 
 
 def test_nothing_is_compiled(capsys: Capture, spec: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -44,9 +44,9 @@ def test_table_of_unsupported_ops() -> None:
     ]
 
 
-def test_one_call_is_not_calls() -> None:
-    assert not_supported(1) == "1 call of this model is not supported"
-    assert not_supported(2) == "2 calls of this model are not supported"
+def test_one_thing_is_not_things() -> None:
+    assert not_supported(1) == "1 thing that the model needs is not supported"
+    assert not_supported(2) == "2 things that the model needs are not supported"
 
 
 def test_the_reproducer_is_named() -> None:
