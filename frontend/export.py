@@ -10,13 +10,18 @@ import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from torch.export import ExportedProgram
+from torch.export._tree_utils import reorder_kwargs
+from torch.utils._pytree import tree_leaves
 
 from smartmem.errors import UserError
-from smartmem.frontend import decompositions
+from smartmem.frontend import decompositions, types
 from smartmem.frontend.source import source_of
 from smartmem.frontend.tracing import traced, untraceable
+from smartmem.runtime.narrowing import refuse_outside
+from smartmem.runtime.session import as_numpy
 
 # Kept whole: ops with a handler of their own in this folder (by ATen base name, all overloads).
 KEPT_WHOLE = frozenset(
@@ -92,8 +97,9 @@ def export(
 ) -> ExportedProgram:
     """``source`` as a functional graph for inference with the shapes of ``example_inputs``.
 
-    Raises UserError where ``torch.export`` refuses it or an op of training mode is left in the
-    graph, UnsupportedError where its Python depends on the values of a tensor.
+    Raises UserError where ``torch.export`` refuses it, an op of training mode is left in the graph
+    or an example does not fit the type that artefacts have for it; UnsupportedError where its
+    Python depends on the values of a tensor.
     """
     if not isinstance(source, ExportedProgram):
         source = _trace(source, example_inputs, example_kwargs or {})
@@ -102,6 +108,7 @@ def export(
         warnings.filterwarnings("ignore", message=".*LeafSpec.*", category=FutureWarning)
         program = source.run_decompositions(dict(decomposition_table()))
     _refuse_training(program)
+    _refuse_wide(program, example_inputs, example_kwargs or {})
     return program
 
 
@@ -115,6 +122,18 @@ def _refuse_training(program: ExportedProgram) -> None:
                 f"the model is in training mode: {node.target} at {source_of(node)}",
                 hint="smartmem compiles for inference: call model.eval() first.",
             )
+
+
+def _refuse_wide(
+    program: ExportedProgram, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> None:
+    """UserError where an int64 input is beyond the int32 of the artefact, as when it is called."""
+    ordered = reorder_kwargs(dict(kwargs), program.call_spec.in_spec) if kwargs else {}
+    # A program that is given without example inputs has none to check.
+    leaves = tree_leaves((args, ordered))
+    for name, leaf in zip(program.graph_signature.user_inputs, leaves, strict=False):
+        if isinstance(leaf, torch.Tensor) and leaf.dtype == torch.int64 and not leaf.is_meta:
+            refuse_outside(str(name), as_numpy(leaf), np.dtype(types.stored_dtype(leaf.dtype)))
 
 
 def _trace(

@@ -256,7 +256,11 @@ def _moves_only(node: Node) -> bool:
 
 
 def _example(value: Any) -> torch.Tensor:
-    return torch.empty_strided(value.shape, value.stride(), dtype=value.dtype)
+    made = torch.empty_strided(value.shape, value.stride(), dtype=value.dtype)
+    if not made.is_floating_point():
+        # Examples of integers are checked: what lies in memory may be beyond 32 bits.
+        made.untyped_storage().fill_(0)
+    return made
 
 
 def _part(

@@ -24,6 +24,7 @@ from smartmem.errors import DeviceError, UserError
 from smartmem.runtime.bundle import Bundle, Manifest, TargetEntry, TensorSpec
 from smartmem.runtime.devices import Device, select
 from smartmem.runtime.dtypes import dtype_of
+from smartmem.runtime.narrowing import refuse_outside
 from smartmem.runtime.tree import Tree, flatten, unflatten
 from smartmem.spelling import did_you_mean
 
@@ -265,11 +266,6 @@ def _narrow(spec: TensorSpec, array: NDArray[Any]) -> NDArray[Any]:
         raise UserError(
             f"input {spec.name!r}: expected dtype {spec.source_dtype}, got {array.dtype}"
         )
-    if dtype.kind in "iu" and array.size:
-        limits = np.iinfo(dtype)
-        if array.min() < limits.min or array.max() > limits.max:
-            raise UserError(
-                f"input {spec.name!r}: a value lies outside {dtype}, "
-                f"which the compiled model uses for {spec.source_dtype}"
-            )
+    if dtype.kind in "iu":
+        refuse_outside(spec.name, array, dtype)
     return array.astype(dtype)

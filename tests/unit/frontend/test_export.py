@@ -3,8 +3,9 @@
 import pytest
 import torch
 
+from smartmem.errors import UserError
 from smartmem.frontend import families
-from smartmem.frontend.export import KEPT_WHOLE, decomposition_table
+from smartmem.frontend.export import KEPT_WHOLE, decomposition_table, export
 from smartmem.frontend.registry import HANDLERS
 
 COMPOSITES = (
@@ -45,3 +46,17 @@ def test_the_rest_is_pytorchs() -> None:
     dropped = {op._schema.name.split("::")[1] for op in theirs if op not in ours}
     assert dropped <= KEPT_WHOLE
     assert len(ours) > len(theirs) // 2
+
+
+def test_examples_beyond_32_bits_are_refused() -> None:
+    class Net(torch.nn.Module):
+        def forward(self, x: torch.Tensor, *, a: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
+            return x + ids + a
+
+    x, wide = torch.ones(2, 3), torch.tensor([[1, 2, 3], [4, 2**40, 5]])
+    with pytest.raises(
+        UserError, match=r"'ids': 1099511627776 at \[1, 1\] lies outside int32"
+    ) as e:
+        export(Net(), (x,), {"ids": wide, "a": x})
+    assert "from -2147483648 to 2147483647" in str(e.value.hint)
+    export(Net(), (x,), {"ids": wide.clamp(max=2**31 - 1), "a": x})
