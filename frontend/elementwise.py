@@ -293,7 +293,17 @@ def clamp(ctx: Any, self: Value, min: Any, max: Any) -> Value:
 @imports("_to_copy.default")
 def to_copy(ctx: Any, self: Value, **_: Any) -> Value:
     """Change of element type; devices and memory formats do not exist here."""
-    return build.cast(self, ctx.element())
+    element, held = ctx.element(), build.element_type(self)
+    made = build.cast(self, element)
+    if ctx.result.dtype != torch.int64 or isinstance(held, ir.IntegerType):
+        return made
+    # An int64 holds most of what int32 does not. Devices differ in what they make of those: here
+    # they all take the nearest.
+    limits = torch.iinfo(torch.int32)
+    for compare, bound, limit in (("ge", 2.0**31, limits.max), ("le", -(2.0**31), limits.min)):
+        beyond = build.elementwise(compare, self, build.splat(bound, held))
+        made = build.elementwise("where", beyond, build.splat(limit, element), made)
+    return made
 
 
 @imports("clone.default", "alias.default")

@@ -48,6 +48,9 @@ FAMILIES["narrow integers"] = Family(
         "uint8 of int32": lambda t: t.k.to(torch.uint8),
         "uint8 of float": lambda t: (t.x.abs() * 0.25).to(torch.uint8),
         "uint8 of negative float": lambda t: (t.x * 0.25).to(torch.uint8),
+        # Beyond 32 bits the nearest, as eager's when it is clamped.
+        "int64 of large float": lambda t: (t.x * 1e8).long().clamp(-(2**31), 2**31 - 1),
+        "int64 of half": lambda t: (t.x.half() * 50).long(),
         "uint8 of bool": lambda t: (t.x > 0).to(torch.uint8),
         "bool of uint8": lambda t: t.u.bool(),
         "int8 of uint8": lambda t: t.u.to(torch.int8),
