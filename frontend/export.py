@@ -18,6 +18,7 @@ from torch.utils._pytree import tree_leaves
 
 from smartmem.errors import UserError
 from smartmem.frontend import decompositions, types
+from smartmem.frontend.settle import settled
 from smartmem.frontend.source import source_of
 from smartmem.frontend.tracing import traced, untraceable
 from smartmem.runtime.narrowing import refuse_outside
@@ -107,6 +108,9 @@ def export(
         # PyTorch copies its own pytree specs through a class it has deprecated.
         warnings.filterwarnings("ignore", message=".*LeafSpec.*", category=FutureWarning)
         program = source.run_decompositions(dict(decomposition_table()))
+        fixed = settled(program)
+        if fixed is not None:
+            program = fixed.run_decompositions(dict(decomposition_table()))
     _refuse_training(program)
     _refuse_wide(program, example_inputs, example_kwargs or {})
     return program

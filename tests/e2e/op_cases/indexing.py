@@ -37,6 +37,8 @@ FAMILIES["look-ups"] = Family(
         "constant dim": lambda t: t.x[:, [3, 1]],
         "constant run": lambda t: t.x[:, :, [1, 2, 3]],
         "constant stride": lambda t: t.x[..., [0, 2, 4]],
+        "constant mask": lambda t: t.x[:, :, torch.tensor([True, False, True, True, False])] + 1,
+        "constant repeats": lambda t: t.x.repeat_interleave(torch.tensor([1, 0, 2, 1]), 1) + 1,
         "constant two": lambda t: t.x[[0, 2], [1, -1]],
         "constant not adjacent": lambda t: t.x[[0, 2], :, [1, -1]],
         "constant mesh": lambda t: t.x[:, torch.tensor([[0], [3]]), torch.tensor([[1, 2, 4]])],
