@@ -116,7 +116,12 @@ def _register_binary(name: str, fn: str) -> None:
 def _register_compare(name: str) -> None:
     @imports(f"{name}.Tensor", f"{name}.Scalar")
     def compare(ctx: Any, self: Any, other: Any) -> Value:
-        element = types.element(torch.result_type(*ctx.operand_dtypes()[:2]))
+        dtype = torch.result_type(*ctx.operand_dtypes()[:2])
+        if dtype == torch.int64 and not _is_value(other) and types.beyond(other):
+            # Larger or smaller than all that an int32 can be.
+            answer = name in (("ne", "lt", "le") if other > 0 else ("ne", "gt", "ge"))
+            return build.splat(answer, ctx.element(), build.shape(self))
+        element = types.element(dtype)
         return build.elementwise(name, value_of(self, element), value_of(other, element))
 
 
@@ -287,6 +292,11 @@ def where(ctx: Any, condition: Value, self: Value, other: Value) -> Value:
 @imports("clamp.default", "clamp.Tensor")
 def clamp(ctx: Any, self: Value, min: Any, max: Any) -> Value:
     """Limits on one or both sides."""
+    if ctx.result.dtype == torch.int64:
+        # Beyond what an int32 can be, a limit on that side is none.
+        held = torch.iinfo(torch.int32)
+        min = held.min if isinstance(min, int) and min < held.min else min
+        max = held.max if isinstance(max, int) and max > held.max else max
     return clamped(build.cast(self, ctx.element()), min, max)
 
 

@@ -170,6 +170,8 @@ class _Importer:
         given = {k: self.value(v) for k, v in arguments_of(node).items()}
         try:
             return _wrapped(node, rule(self.context, **given))
+        except build.DoesNotFit as error:
+            raise Refusal(str(error), types.WIDE_REMEDY) from error
         except ValueError as error:
             raise Refusal(str(error)) from error
 

@@ -31,6 +31,11 @@ _STORED: dict[torch.dtype, str] = {
 }
 
 
+WIDE_REMEDY = (
+    "keep integers from -2**31 to 2**31 - 1: as the largest, take torch.iinfo(torch.int32).max"
+)
+
+
 def stored_dtype(dtype: torch.dtype) -> str:
     """NumPy's name of the type ``dtype`` has inside the artefact.
 
@@ -93,6 +98,12 @@ def wrapped(value: Any, dtype: torch.dtype) -> Any:
     return build.elementwise("add", shifted, low)
 
 
+def beyond(value: float) -> bool:
+    """Whether the integer ``value`` is outside int32."""
+    limits = torch.iinfo(torch.int32)
+    return not limits.min <= value <= limits.max
+
+
 def to_numpy(value: torch.Tensor) -> Any:
     """``value`` as a contiguous array of its stored type.
 
@@ -100,14 +111,9 @@ def to_numpy(value: torch.Tensor) -> Any:
     """
     name = stored_dtype(value.dtype)
     value = value.detach().cpu().contiguous()
-    if value.dtype == torch.int64:
-        limits = torch.iinfo(torch.int32)
-        if value.numel() and not (
-            limits.min <= int(value.min()) and int(value.max()) <= limits.max
-        ):
-            raise Refusal(
-                "an int64 constant does not fit 32 bits", "keep indices and counts below 2**31"
-            )
+    wide = value.dtype == torch.int64 and value.numel()
+    if wide and (beyond(int(value.min())) or beyond(int(value.max()))):
+        raise Refusal("an int64 constant does not fit 32 bits", WIDE_REMEDY)
     if name == "int32":
         value = value.to(torch.int32)
     if name == "bfloat16":

@@ -39,12 +39,16 @@ def _f64(value: float) -> Any:
     return ir.FloatAttr.get(ir.F64Type.get(), value)
 
 
+class DoesNotFit(ValueError):
+    """An integer has more bits than its type."""
+
+
 def number(value: float, element: Type) -> Any:
-    """``value`` as an attribute of ``element``; ValueError where an integer does not fit."""
+    """``value`` as an attribute of ``element``; DoesNotFit where an integer has too many bits."""
     if isinstance(element, ir.IntegerType):
         width, whole = ir.IntegerType(element).width, int(value)
         if not -(1 << (width - 1)) <= whole < 1 << max(width - 1, 1):
-            raise ValueError(f"{whole} does not fit {width} bits")
+            raise DoesNotFit(f"{whole} does not fit {width} bits")
         return ir.IntegerAttr.get(element, whole)
     return ir.FloatAttr.get(element, float(value))
 

@@ -237,7 +237,7 @@ REFUSED = {
         lambda x: torch.index_put(x, (x > 0,), x[0]),
         {"index_put": "how many are selected"},
     ),
-    "an integer beyond 32 bits": (lambda x: x.long() < 2**40, {"lt": "does not fit 32 bits"}),
+    "an integer beyond 32 bits": (lambda x: x.long() + 2**40, {"add": "does not fit 32 bits"}),
     "a constant beyond 32 bits": (
         lambda x: x.long().masked_fill(x > 0, torch.iinfo(torch.int64).max),
         {"where": "does not fit 32 bits"},

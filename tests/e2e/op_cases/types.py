@@ -48,6 +48,10 @@ FAMILIES["narrow integers"] = Family(
         "uint8 of int32": lambda t: t.k.to(torch.uint8),
         "uint8 of float": lambda t: (t.x.abs() * 0.25).to(torch.uint8),
         "uint8 of negative float": lambda t: (t.x * 0.25).to(torch.uint8),
+        "int64 against more bits": lambda t: torch.stack(
+            [t.i < 2**40, t.i >= 2**40, t.i != 2**40, t.i > -(2**40), t.i <= -(2**40), t.i == 2**40]
+        ),
+        "int64 clamp to more bits": lambda t: t.i.clamp(-(2**40), 3) + t.i.clamp(5, 2**40),
         # Beyond 32 bits the nearest, as eager's when it is clamped.
         "int64 of large float": lambda t: (t.x * 1e8).long().clamp(-(2**31), 2**31 - 1),
         "int64 of half": lambda t: (t.x.half() * 50).long(),
