@@ -21,6 +21,9 @@ from numpy.typing import NDArray
 
 from smartmem.errors import DeviceError, UserError
 
+# What IREE names where an argument has not the shape or type that the function was compiled for.
+_ARGUMENT_CHECK = "hal.buffer_view.assert"
+
 
 class DeviceModule:
     """A vmfb with its weights, loaded on a device.
@@ -59,7 +62,11 @@ class DeviceModule:
     def __call__(
         self, arguments: Sequence[NDArray[Any]], result_dtypes: Sequence[np.dtype[Any]]
     ) -> list[NDArray[Any]]:
-        """Runs the entry function; DeviceError where the device fails."""
+        """Runs the entry function.
+
+        Raises DeviceError where the device fails, UserError where the function takes other
+        arguments.
+        """
         inputs = iree.VmVariantList(len(arguments))
         outputs = iree.VmVariantList(len(result_dtypes))
         try:
@@ -77,6 +84,11 @@ class DeviceModule:
                 for position, dtype in enumerate(result_dtypes)
             ]
         except (RuntimeError, ValueError) as error:
+            if _ARGUMENT_CHECK in str(error):
+                raise UserError(
+                    "the bundle is damaged: its manifest and its module disagree on the arguments",
+                    hint="Compile the model again.",
+                ) from error
             raise DeviceError(f"the device failed while running the model: {error}") from error
 
     def _to_device(self, array: NDArray[Any]) -> Any:

@@ -296,6 +296,9 @@ def one_output_more(path: Path) -> None:
         (first_input(dtype="object"), "damaged manifest"),
         (first_input(dtype="float64"), "damaged manifest"),
         (first_input(shape=["x"]), "damaged manifest"),
+        (first_input(shape=[2, 9]), "its manifest and its module disagree"),
+        (first_input(shape=[16]), "its manifest and its module disagree"),
+        (first_input(dtype="int32", source_dtype="int32"), "its manifest and its module disagree"),
     ],
 )
 def test_damaged_bundles(
