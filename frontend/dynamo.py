@@ -53,7 +53,8 @@ class Options:
         for name in given or {}:
             if name not in known:
                 raise UserError(
-                    f"unknown option '{name}' of backend smartmem.{did_you_mean(name, known)}"
+                    f"unknown option '{name}' of backend smartmem.{did_you_mean(name, known)}",
+                    hint=f"Options: {', '.join(known)}.",
                 )
         options = cls(**dict(given or {}))
         if options.check_parameters not in _CHECKS:
@@ -71,8 +72,11 @@ def smartmem_backend(
     *,
     options: Mapping[str, Any] | None = None,
 ) -> Callable[..., Any]:
-    """The backend TorchDynamo calls; compiling waits for the first call, when shapes are real."""
-    compiled = _CompiledGraph(graph, Options.of(options))
+    """The backend TorchDynamo calls; compiling waits for the first call, when shapes are real.
+
+    So do the options: what is raised here, TorchDynamo wraps in an error of its own.
+    """
+    compiled = _CompiledGraph(graph, options)
     return torch._dynamo.disable(compiled.__call__)
 
 
@@ -182,7 +186,7 @@ def _signature(arguments: Sequence[Any], frozen: frozenset[int]) -> tuple[Any, .
 class _CompiledGraph:
     """One graph, one plan per input signature."""
 
-    def __init__(self, graph: torch.fx.GraphModule, options: Options) -> None:
+    def __init__(self, graph: torch.fx.GraphModule, options: Mapping[str, Any] | None) -> None:
         self.graph = graph
         self.options = options
         placeholders = [n for n in graph.graph.nodes if n.op == "placeholder"]
@@ -218,7 +222,8 @@ class _CompiledGraph:
             if held is not None:
                 logger.warning("parameters changed since compiling; compiling again")
                 held.close()
-            made = _Plan(self.graph, arguments, sorted(self.frozen), self.options)
+            options = Options.of(self.options)
+            made = _Plan(self.graph, arguments, sorted(self.frozen), options)
             publish(made.built.report)
             self.plans[signature] = made
             return made

@@ -12,7 +12,7 @@ from traceback import FrameSummary
 
 import torch
 
-from smartmem.errors import UnsupportedError, UnsupportedOp
+from smartmem.errors import UnsupportedError, UnsupportedOp, counted
 from smartmem.frontend.source import relative
 
 logger = logging.getLogger(__name__)
@@ -72,7 +72,7 @@ class CompileReport:
         )
         lines = [f"graph of ({inputs}): {eager}"]
         if self.graph_breaks:
-            lines += [f"{len(self.graph_breaks)} graph breaks:"]
+            lines += [f"{counted(len(self.graph_breaks), 'graph break')}:"]
             lines += [f"  {broken}" for broken in self.graph_breaks]
         if self.unsupported and self.other_eager_ops:
             lines.append(
@@ -94,8 +94,13 @@ def compile_reports() -> list[CompileReport]:
 
 
 def publish(report: CompileReport) -> None:
-    """Remember and log it, once, with the graph breaks since the last one."""
+    """Remember and log it, once, with the graph breaks since the last one.
+
+    A graph of no ops that nothing broke is not worth a report.
+    """
     report = replace(report, graph_breaks=_new_graph_breaks())
+    if report.is_whole and not report.ops:
+        return
     _reports.append(report)
     level = logging.DEBUG if report.is_whole else logging.WARNING
     logger.log(level, "%s", report)

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from smartmem.errors import UserError
-from smartmem.frontend.dynamo import Options, smartmem_backend
+from smartmem.frontend.dynamo import Options
 
 
 class Net(nn.Module):
@@ -93,9 +93,9 @@ def test_options_are_checked() -> None:
         Options.of({"devise": "cpu"})
     with pytest.raises(UserError, match="check_parameters"):
         Options.of({"check_parameters": "never"})
-    graph = torch.fx.symbolic_trace(nn.Identity())
-    with pytest.raises(UserError, match="unknown option"):
-        smartmem_backend(graph, (), options={"x": 1})
+    # As it is, and not in an error of TorchDynamo's.
+    with pytest.raises(UserError, match=r"unknown option 'strikt'.*Did you mean 'strict'"):
+        torch.compile(nn.ReLU(), backend="smartmem", options={"strikt": True})(image())
 
 
 def test_the_fused_layers_of_inference_are_compiled() -> None:
