@@ -11,6 +11,7 @@ from smartmem.errors import UnsupportedError, UnsupportedOp
 if TYPE_CHECKING:
     import torch
 
+    from smartmem.frontend.narrow import NarrowOp
     from smartmem.frontend.program import Program
     from smartmem.passes.rules.slow import SlowOp
     from smartmem.passes.target import Target
@@ -37,12 +38,15 @@ class TargetCheck:
 
 @dataclass(frozen=True)
 class CheckReport:
-    """``unsupported`` holds all that cannot be taken; with any, ``targets`` is empty."""
+    """``unsupported`` holds all that cannot be taken; with any, ``targets`` is empty. ``narrow``:
+    calls whose int64 results wrap where they need more than 32 bits.
+    """
 
     unsupported: tuple[UnsupportedOp, ...]
     graph_ops: int
     layout_ops_in_graph: int
     targets: tuple[TargetCheck, ...]
+    narrow: tuple[NarrowOp, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -73,6 +77,7 @@ def check(
     from smartmem.dialects import layout
     from smartmem.frontend.export import export
     from smartmem.frontend.importer import import_program
+    from smartmem.frontend.narrow import narrow_ops
     from smartmem.passes.target import resolve
 
     resolved = [resolve(name) for name in dict.fromkeys(targets)]
@@ -88,7 +93,9 @@ def check(
             return CheckReport(tuple(error.rows), 0, 0, ())
         text = program.module.operation.get_asm(enable_debug_info=True)
         checks = tuple(_check_target(text, program, target, progress) for target in resolved)
-    return CheckReport((), program.graph_ops, program.layout_ops, checks)
+    return CheckReport(
+        (), program.graph_ops, program.layout_ops, checks, narrow=narrow_ops(exported)
+    )
 
 
 def _check_target(text: str, program: Program, target: Target, progress: Progress) -> TargetCheck:

@@ -8,10 +8,13 @@ import click
 
 from smartmem.cli.options import json_option, targets_option
 from smartmem.cli.output import print_json, print_pairs, progress, size
-from smartmem.errors import UnsupportedError, not_supported, table
+from smartmem.errors import UnsupportedError, counted, not_supported, table
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from smartmem.check import CheckReport, TargetCheck
+    from smartmem.frontend.narrow import NarrowOp
     from smartmem.passes.rules.slow import SlowOp
 
 
@@ -44,10 +47,21 @@ def _print(report: CheckReport) -> None:
         click.echo(not_supported(len(report.unsupported)))
         click.echo(table(report.unsupported))
         return
+    if report.narrow:
+        click.echo(_narrow_lines(report.narrow))
     for row in report.targets:
         print_pairs(_lines(report, row))
         for slow in row.slow:
             click.echo(_slow_lines(slow))
+
+
+def _narrow_lines(narrow: Sequence[NarrowOp]) -> str:
+    return "\n".join(
+        [
+            f"int64 in 32 bits: {counted(len(narrow), 'result')} may wrap without a word",
+            *(f"  {row.op} at {row.location}" for row in narrow),
+        ]
+    )
 
 
 def _lines(report: CheckReport, row: TargetCheck) -> list[tuple[str, str]]:
@@ -59,7 +73,7 @@ def _lines(report: CheckReport, row: TargetCheck) -> list[tuple[str, str]]:
         ("peak transient", f"about {size(row.peak_transient_bytes_estimate)} (estimate)"),
         ("largest tensor", size(row.largest_tensor_bytes)),
         *_needs_lines(dict(row.needs)),
-        ("slow", f"{len(row.slow)} findings" if row.slow else "nothing known"),
+        ("slow", counted(len(row.slow), "finding") if row.slow else "nothing known"),
     ]
 
 

@@ -193,6 +193,13 @@ class Branch(nn.Module):
     def forward(self, x):
         return x if x.sum() > 0 else -x
 
+class Wide(nn.Module):
+    def forward(self, x):
+        return x * 1000
+
+def wide():
+    return Wide(), (torch.arange(3),)
+
 def branch():
     return Branch(), (torch.randn(4, 64),)
 """
@@ -238,6 +245,13 @@ def test_command_on_what_is_unsupported(capsys: Capture, spec: str) -> None:
     assert main(["compile", f"{spec}:bad", "--json"]) == 2
     error = json.loads(capsys.readouterr().out)["error"]
     assert error["unsupported"] == data["unsupported"]
+
+
+def test_command_on_integers_that_may_wrap(capsys: Capture, spec: str) -> None:
+    assert main(["check", f"{spec}:wide"]) == 0
+    text = capsys.readouterr().out
+    assert "int64 in 32 bits: 1 result may wrap" in text
+    assert "aten.mul.Tensor at checked_models.py:" in text
 
 
 def test_command_on_control_flow(capsys: Capture, spec: str) -> None:
