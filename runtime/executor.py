@@ -6,6 +6,7 @@ The same face as ``module.DeviceModule``, which runs the vmfb in IREE's runtime 
 from __future__ import annotations
 
 import ctypes
+import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 
 from smartmem.errors import UserError
 from smartmem.runtime import native_api
-from smartmem.runtime.bundle import Bundle
+from smartmem.runtime.bundle import Bundle, TensorSpec
 from smartmem.runtime.dtypes import dtype_of
 
 Wait = Literal["block", "poll"]
@@ -50,6 +51,7 @@ class ExecutorModule:
             "sm_session_release",
         )
         self._check_signature(bundle)
+        self._inputs = [spec for spec in bundle.manifest.inputs if not spec.is_empty]
 
     def close(self) -> None:
         """Lets go of the device's memory; the module cannot be called any more."""
@@ -73,6 +75,18 @@ class ExecutorModule:
             _WAITS[self.wait],
         )
         return outputs
+
+    def input_memory(self) -> list[NDArray[Any]]:
+        """Where the inputs are read, as arrays: a call that is given these copies nothing.
+
+        They are the session's memory: after ``close`` they must not be touched. An input that the
+        model does not read is an array of its own.
+        """
+        find = native_api.library().sm_session_input_memory
+        return [
+            _array_at(find(self._session.value, position), spec, self._session)
+            for position, spec in enumerate(self._inputs)
+        ]
 
     def stats(self) -> dict[str, int | float]:
         """Memory, commands, barriers, and how loading went: sm_model_stats of smartmem.h."""
@@ -98,7 +112,7 @@ class ExecutorModule:
                 getattr(library, f"sm_model_{what}_bytes")(model, position)
                 for position in range(getattr(library, f"sm_model_{what}_count")(model))
             ]
-            wanted = [dtype_of(s.dtype).itemsize * int(np.prod(s.shape)) for s in present]
+            wanted = [dtype_of(s.dtype).itemsize * math.prod(s.shape) for s in present]
             # An input that the model does not read has no bytes.
             agree = len(sizes) == len(wanted) and all(
                 size == need or (what == "input" and size == 0)
@@ -109,6 +123,17 @@ class ExecutorModule:
                     f"{bundle.path}: the schedule's {what}s are not the manifest's",
                     hint="The folder is damaged: compile the model again.",
                 )
+
+
+def _array_at(address: int | None, spec: TensorSpec, owner: native_api.Handle) -> NDArray[Any]:
+    """The session's memory as an array, which keeps the session."""
+    dtype = dtype_of(spec.dtype)
+    if address is None:
+        return np.empty(spec.shape, dtype)
+    memory: Any = ctypes.c_ubyte * (dtype.itemsize * math.prod(spec.shape))
+    held = memory.from_address(address)
+    held.owner = owner
+    return np.frombuffer(held, np.uint8).view(dtype).reshape(spec.shape)
 
 
 def _pointers(arrays: Sequence[NDArray[Any]]) -> Any:

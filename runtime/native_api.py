@@ -136,6 +136,8 @@ def _signatures() -> dict[str, tuple[Any, list[Any]]]:
         "sm_session_create": (code, [handle, out, error]),
         "sm_session_release": (None, [handle]),
         "sm_session_run": (code, [handle, arrays, arrays, code, error]),
+        "sm_session_input_memory": (ctypes.c_void_p, [handle, size]),
+        "sm_session_output_memory": (ctypes.c_void_p, [handle, size]),
         "sm_session_get_times": (code, [handle, ctypes.POINTER(_Times), error]),
         "sm_session_profile": (code, [handle, ctypes.POINTER(ctypes.c_double), size, error]),
     }

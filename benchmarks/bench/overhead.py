@@ -1,7 +1,8 @@
 """What a call on our executor costs beside the GPU's own time: ``run.py --overhead FILE``.
 
 In one process, without the harness: each model is compared with eager's answers, then called again
-and again, waiting both ways, with the GPU's time of each call beside its wall time.
+and again, waiting both ways, with the GPU's time of each call beside its wall time. The inputs of
+``in_place`` calls already lie where the executor reads them.
 """
 
 import time
@@ -32,6 +33,10 @@ def measure(task: Task, file: str, runs: int) -> dict[str, Any]:
     found = session.run_flat(inputs)
     first_ms = 1e3 * (time.perf_counter() - started)
     times = {wait: _times(session, module, wait, inputs, runs) for wait in _WAITS}
+    in_place = module.input_memory()
+    for target, source in zip(in_place, (a for a in inputs if a.size), strict=True):
+        target[...] = source
+    times |= {f"{wait}_in_place": _times(session, module, wait, in_place, runs) for wait in _WAITS}
     return {
         "model": task.model,
         "size": task.size,
@@ -85,7 +90,7 @@ def line(row: dict[str, Any]) -> str:
     parts = [
         f"{wait} wall {row[wait]['wall_ms']:.3f} ms, GPU {row[wait]['gpu_ms']:.3f}, "
         f"beside it {row[wait]['host_ms']:.3f}"
-        for wait in _WAITS
+        for wait in (*_WAITS, *(f"{wait}_in_place" for wait in _WAITS))
     ]
     return (
         f"{row['model']}/{row['size']} on {row['device']}: {'; '.join(parts)}; "

@@ -138,6 +138,18 @@ def test_times_and_stats(bundle: Path, inputs: tuple[Tensor, ...]) -> None:
     assert all(time_ns > 0 for time_ns in profile)
 
 
+def test_inputs_in_place(bundle: Path, inputs: tuple[Tensor, ...]) -> None:
+    session = load(bundle, TARGET, executor="smartmem")
+    wanted = session(*inputs)
+    module: Any = session.module
+    memory = module.input_memory()
+    for target, tensor in zip(memory, inputs, strict=True):
+        target[...] = 0
+        target[...] = tensor.numpy()
+    for found, want in zip(session.run_flat(memory), wanted, strict=True):
+        assert np.array_equal(found, want.numpy())
+
+
 def test_kernels_are_valid_for_vulkan_1_1(bundle: Path) -> None:
     demand(shutil.which("spirv-val"), "spirv-tools")
     for file in sorted((bundle / "targets" / TARGET / "kernels").iterdir()):

@@ -130,6 +130,12 @@ SM_API sm_code sm_session_wait(sm_session* session, sm_wait wait, uint64_t timeo
 SM_API sm_code sm_session_get_output(sm_session* session, size_t index, void* data,
                                      size_t size_bytes, sm_error* error);
 
+/* Where an input is read and an output written, for who wants no copy: a run that is given this
+ * pointer copies nothing. The memory is the session's; outputs hold until the next call. NULL for
+ * an input that is not read, and for an index that does not exist. */
+SM_API void* sm_session_input_memory(sm_session* session, size_t index);
+SM_API const void* sm_session_output_memory(sm_session* session, size_t index);
+
 /* Times of the last finished call. */
 SM_API sm_code sm_session_get_times(sm_session* session, sm_times* times, sm_error* error);
 

@@ -176,6 +176,14 @@ sm_code sm_session_get_output(sm_session* session, size_t index, void* data, siz
   });
 }
 
+void* sm_session_input_memory(sm_session* session, size_t index) {
+  return session->session->input_memory(index);
+}
+
+const void* sm_session_output_memory(sm_session* session, size_t index) {
+  return session->session->output_memory(index);
+}
+
 sm_code sm_session_get_times(sm_session* session, sm_times* times, sm_error* error) {
   return guarded(error, [&] {
     require(session, "session");

@@ -282,9 +282,25 @@ void Session::set_input_locked(size_t index, Bytes data) {
   }
   if (port.length == 0) return;
   if (data.data == nullptr) fail(SM_INVALID_ARGUMENT, "input ", index, " is NULL");
+  uint8_t* target = input_memory(index);
+  if (data.data != target) std::memcpy(target, data.data, data.size);
+}
+
+void Session::get_output_locked(size_t index, void* data) const {
+  if (data != results_[index]) {
+    std::memcpy(data, results_[index], schedule_.outputs[index].length);
+  }
+}
+
+uint8_t* Session::input_memory(size_t index) const {
+  if (index >= schedule_.inputs.size() || schedule_.inputs[index].length == 0) return nullptr;
+  const Port& port = schedule_.inputs[index];
   const Buffer& target = upload_ != nullptr ? *upload_ : *inputs_;
-  const uint64_t offset = layout_.places[port.resource].offset + port.offset;
-  std::memcpy(target.mapped() + offset, data.data, data.size);
+  return target.mapped() + layout_.places[port.resource].offset + port.offset;
+}
+
+const uint8_t* Session::output_memory(size_t index) const {
+  return index < results_.size() ? results_[index] : nullptr;
 }
 
 void Session::submit_locked(VkCommandBuffer commands) {
@@ -308,9 +324,7 @@ void Session::run(const void* const* inputs, void* const* outputs, sm_wait how) 
   }
   submit_locked(call_);
   wait_locked(how, UINT64_MAX);
-  for (size_t i = 0; i < schedule_.outputs.size(); ++i) {
-    std::memcpy(outputs[i], results_[i], schedule_.outputs[i].length);
-  }
+  for (size_t i = 0; i < schedule_.outputs.size(); ++i) get_output_locked(i, outputs[i]);
 }
 
 void Session::set_input(size_t index, Bytes data) {
@@ -336,7 +350,7 @@ void Session::get_output(size_t index, void* data, size_t size) {
   if (size != length) {
     fail(SM_INVALID_ARGUMENT, "output ", index, " has ", length, " bytes, not ", size);
   }
-  std::memcpy(data, results_[index], size);
+  get_output_locked(index, data);
 }
 
 sm_times Session::times() {

@@ -59,6 +59,9 @@ class Session {
   void submit();
   void wait(sm_wait how, uint64_t timeout_ns);
   void get_output(size_t index, void* data, size_t size);
+  // NULL where there is none.
+  uint8_t* input_memory(size_t index) const;
+  const uint8_t* output_memory(size_t index) const;
   sm_times times();
   std::vector<double> profile();
 
@@ -82,6 +85,7 @@ class Session {
   const uint8_t* mapped_output(const Port& port) const;
   void require_idle() const;
   void set_input_locked(size_t index, Bytes data);
+  void get_output_locked(size_t index, void* data) const;
   void submit_locked(VkCommandBuffer commands);
   void wait_locked(sm_wait how, uint64_t timeout_ns);
 

@@ -220,9 +220,9 @@ def _mutations(data: bytes, count: int) -> Callable[[], bytes]:
 
 
 def test_hostile_schedules_never_crash(device: native_api.Handle, place: Path) -> None:
-    mutate = _mutations(SCHEDULE.encode(), 3000)
+    mutate = _mutations(SCHEDULE.encode(), 1500)
     loaded = 0
-    for _ in range(3000):
+    for _ in range(1500):
         try:
             model = load(device, place, _with_right_hash(mutate()))
             if (sizes := _sizes(model)) == ([64, 0], [48, 16]):
@@ -232,7 +232,7 @@ def test_hostile_schedules_never_crash(device: native_api.Handle, place: Path) -
         except SmartmemError:
             pass
     # Neither is everything refused for one reason, nor nothing looked at.
-    assert 100 < loaded < 2000
+    assert 50 < loaded < 1000
     assert run(load(device, place, SCHEDULE.encode()))[0] == WANTED
 
 
@@ -278,8 +278,8 @@ def test_loading_again_and_again_takes_no_memory(device: native_api.Handle, plac
         pages = int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[1])
         return pages * os.sysconf("SC_PAGE_SIZE")
 
-    before = cycles(200)
-    assert cycles(1000) - before < 2 << 20
+    before = cycles(100)
+    assert cycles(500) - before < 2 << 20
 
 
 def test_an_unknown_device() -> None:
