@@ -6,7 +6,7 @@ taken as one of iree-compile's own Vulkan targets and passed on.
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
 from typing import Literal
@@ -40,6 +40,10 @@ VULKAN_MIN_BUFFER_BYTES = 1 << 27
 DeviceKind = Literal["cpu", "vulkan"]
 
 
+Storage = Literal["buffer", "texel"]
+STORAGES: tuple[Storage, ...] = ("buffer", "texel")
+
+
 @dataclass(frozen=True)
 class Target:
     """``iree_target`` is the CPU name or the Vulkan target name that iree-compile is given."""
@@ -53,6 +57,8 @@ class Target:
     max_buffer_bytes: int = VULKAN_MIN_BUFFER_BYTES
     # What bounds the tiles of its kernels; None leaves all of them to IREE.
     kernels: KernelLimits | None = None
+    # How our executor's kernels read weights.
+    storage: Storage = "buffer"
 
     @property
     def flags(self) -> tuple[str, ...]:
@@ -97,11 +103,21 @@ def known_targets() -> Mapping[str, Target]:
     return targets
 
 
-def resolve(name: str) -> Target:
-    """The target called ``name``.
+def resolve(name: str, storage: Storage = "buffer") -> Target:
+    """The target called ``name``; ``storage`` concerns Vulkan targets only.
 
     Raises UserError for a name that cannot be one, DeviceError for no device at hand.
     """
+    if storage not in STORAGES:
+        raise UserError(
+            f"unknown storage {storage!r}.{did_you_mean(storage, STORAGES)}",
+            hint=f"Known: {', '.join(STORAGES)}.",
+        )
+    target = _named(name)
+    return target if target.kind == "cpu" else replace(target, storage=storage)
+
+
+def _named(name: str) -> Target:
     if name == "vulkan":
         from smartmem.runtime.devices import vulkan_device
 

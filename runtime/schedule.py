@@ -21,7 +21,7 @@ from typing import Final
 
 from smartmem.errors import UserError
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 MAGIC = b"SMSCHED\0"
 NO_RESOURCE: Final = 0xFFFFFFFF
 
@@ -55,6 +55,7 @@ class _Section(IntEnum):
     COMMANDS = 6
     USES = 7
     WORDS = 8
+    BINDINGS = 9
 
 
 _RECORDS = {
@@ -65,13 +66,16 @@ _RECORDS = {
     _Section.UPLOADS: struct.Struct("<IIQQQII"),
     # direction, resource, offset, length
     _Section.PORTS: struct.Struct("<IIQQ"),
-    # file, entry (offset and length in TEXT), bindings, push words, subgroup size, 0, SHA-256
+    # file, entry (offset and length in TEXT), bindings, push words, subgroup size, first binding,
+    # SHA-256
     _Section.KERNELS: struct.Struct("<IIIIIIII32s"),
     # kind, kernel, workgroups, first use, uses, first word, words or the pattern of a fill
     _Section.COMMANDS: struct.Struct("<IIIIIIIII4x"),
     # resource, access, offset, length
     _Section.USES: struct.Struct("<IIQQ"),
     _Section.WORDS: struct.Struct("<I"),
+    # kind, format
+    _Section.BINDINGS: struct.Struct("<II"),
 }
 _IN, _OUT = 0, 1
 _DISPATCH, _FILL, _COPY = 0, 1, 2
@@ -105,13 +109,27 @@ class Port:
     length: int
 
 
+class Format(IntEnum):
+    """What a kernel sees a binding's bytes as: plain words, or texels of one of Vulkan's formats,
+    by its number in Vulkan.
+    """
+
+    BUFFER = 0
+    R16_SFLOAT = 76
+    R16G16_SFLOAT = 83
+    R16G16B16A16_SFLOAT = 97
+    R32_SFLOAT = 100
+    R32G32_SFLOAT = 103
+    R32G32B32A32_SFLOAT = 109
+
+
 @dataclass(frozen=True)
 class Kernel:
     """A compute shader; ``subgroup_size`` is 0 where it does not depend on it."""
 
     file: str
     entry: str
-    bindings: int
+    bindings: tuple[Format, ...]
     push_words: int
     subgroup_size: int
     sha256: bytes
@@ -182,6 +200,7 @@ class Schedule:
             _Section.COMMANDS: [pools.command(c) for c in self.commands],
             _Section.USES: [(u.resource, u.access, u.offset, u.length) for u in pools.uses],
             _Section.WORDS: [(word,) for word in pools.words],
+            _Section.BINDINGS: [(f is not Format.BUFFER, f) for f in pools.bindings],
         }
         bodies = {section: _packed(section, rows[section]) for section in rows}
         return _file({_Section.TEXT: bytes(pools.text), **bodies})
@@ -194,6 +213,7 @@ class _Pools:
         self.text = bytearray()
         self.uses: list[Use] = []
         self.words: list[int] = []
+        self.bindings: list[Format] = []
 
     def _say(self, text: str) -> tuple[int, int]:
         encoded = text.encode()
@@ -206,8 +226,10 @@ class _Pools:
 
     def kernel(self, kernel: Kernel) -> tuple[int | bytes, ...]:
         names = (*self._say(kernel.file), *self._say(kernel.entry))
-        counts = (kernel.bindings, kernel.push_words, kernel.subgroup_size)
-        return (*names, *counts, 0, kernel.sha256)
+        self.bindings += kernel.bindings
+        count = len(kernel.bindings)
+        counts = (count, kernel.push_words, kernel.subgroup_size, len(self.bindings) - count)
+        return (*names, *counts, kernel.sha256)
 
     def command(self, command: Command) -> tuple[int, ...]:
         first_use, first_word = len(self.uses), len(self.words)
@@ -304,15 +326,13 @@ class _Reader:
         return Upload(resource, offset, length, self._say(*key), key_offset)
 
     def _kernel(self, row: tuple[int | bytes, ...]) -> Kernel:
-        file, file_length, entry, entry_length, bindings, words, subgroup, _, sha256 = row
+        *numbers, sha256 = row
         assert isinstance(sha256, bytes)
-        names = self._say(_int(file), _int(file_length)), self._say(_int(entry), _int(entry_length))
-        return Kernel(*names, _int(bindings), _int(words), _int(subgroup), sha256)
-
-
-def _int(value: int | bytes) -> int:
-    assert isinstance(value, int)
-    return value
+        file, file_length, entry, entry_length, count, words, subgroup, first = map(int, numbers)
+        formats = self._rows(_Section.BINDINGS)[first : first + count]
+        bindings = tuple(Format(number) for _, number in formats)
+        names = self._say(file, file_length), self._say(entry, entry_length)
+        return Kernel(*names, bindings, words, subgroup, sha256)
 
 
 def _command(row: tuple[int, ...], uses: Sequence[Use], words: Sequence[int]) -> Command:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from smartmem.passes.iree.cache import Cache
     from smartmem.passes.iree.driver import Compiled
     from smartmem.passes.moves import Move
-    from smartmem.passes.target import Target
+    from smartmem.passes.target import Storage, Target
 
 Progress = Callable[[str], None]
 
@@ -85,12 +85,14 @@ def compile_model(
     progress: Progress | None = None,
     cache: Cache | None = None,
     disabled_passes: Sequence[str] = (),
+    storage: Storage = "buffer",
 ) -> CompiledModel:
     """Compile ``source`` for the shapes of its example inputs and write the artefact to ``out``.
 
     ``targets`` are names as ``smartmem compile --target`` takes them. ``cache`` holds what
     iree-compile made before (by default the user's cache folder; ``Cache(None)`` compiles afresh).
-    ``disabled_passes``: names of passes to leave out (``pipeline.optional_passes``).
+    ``disabled_passes``: names of passes to leave out (``pipeline.optional_passes``). ``storage``:
+    how our executor's kernels read weights on Vulkan, as "buffer" or "texel".
 
     Raises UserError for a model that cannot be exported, UnsupportedError with a table of all
     unsupported ops, CompileError where IREE fails (a reproducer is kept), DeviceError where
@@ -103,7 +105,7 @@ def compile_model(
     from smartmem.passes.target import resolve
 
     pipeline.check_disabled(disabled_passes)
-    resolved = {name: resolve(name) for name in dict.fromkeys(targets)}
+    resolved = {name: resolve(name, storage) for name in dict.fromkeys(targets)}
     clock = _Clock(progress or (lambda _: None))
     with clock.phase("export", "exporting"):
         exported = export(source, example_inputs, example_kwargs)
@@ -217,5 +219,6 @@ def _report(program: Program, build: _TargetBuild) -> dict[str, Any]:
         "passes": [{"name": r.name, **r.gains} for r in build.reports],
         "unschedulable": build.compiled.module.unschedulable,
         "transformations": moves.as_json(moves.settle(build.moves, counts.table)),
+        "storage": {"weights": build.target.storage, **build.compiled.module.texels},
         "miscompile_risks": [asdict(f) for f in build.compiled.module.findings],
     }

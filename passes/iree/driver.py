@@ -20,17 +20,19 @@ import subprocess
 import tempfile
 import time
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cache as cached
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from smartmem.errors import CompileError, os_error
 from smartmem.passes.iree.cache import Cache, key_of
 from smartmem.passes.iree.configure import configure
 from smartmem.passes.iree.scan import Finding, scan_folder
-from smartmem.passes.iree.schedule import Unschedulable, read_program
+from smartmem.passes.iree.schedule import Program, Unschedulable, read_program
+from smartmem.passes.iree.textures import bind_weights_as_texels, texel_bytes
 from smartmem.passes.rules.kernels import KernelConfig
 from smartmem.passes.target import Target, unknown_target
 from smartmem.runtime.schedule import FORMAT_VERSION
@@ -57,7 +59,8 @@ class Compiled:
 class Module:
     """``vmfb`` runs in IREE's runtime; ``schedule`` and its ``spirv``, by file name, in ours.
 
-    ``findings`` is what may be miscompiled; ``unschedulable`` says why there is no schedule.
+    ``findings`` is what may be miscompiled; ``unschedulable`` says why there is no schedule,
+    ``texels`` how much of the weights that schedule reads as texels.
     """
 
     vmfb: bytes
@@ -65,6 +68,7 @@ class Module:
     schedule: bytes | None = None
     spirv: Mapping[str, bytes] = field(default_factory=dict[str, bytes])
     unschedulable: str = ""
+    texels: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
 @cached
@@ -145,7 +149,7 @@ def compile_to(phase: str, source: str, target: Target, cache: Cache) -> str:
 def compile_executables(stream_ir: str, target: Target, cache: Cache) -> Module:
     """What runs, of a stream-phase module."""
     extra = ["--compile-from=stream"]
-    parts = [*_identity(target, extra), f"schedule {FORMAT_VERSION}"]
+    parts = [*_identity(target, extra), f"schedule {FORMAT_VERSION}", f"storage {target.storage}"]
     key = key_of(stream_ir, parts)
     held = cache.get(key)
     if held is not None:
@@ -168,22 +172,44 @@ def _compile_vulkan(stream_ir: str, target: Target, where: Path) -> Module:
         "--iree-hal-dump-executable-configurations-to=configured",
     ]
     targets_ir = _run(stream_ir, target, to_targets, where, "targets.mlir").read_text("utf-8")
-    to_vmfb = [
-        "--compile-from=executable-targets",
-        "--iree-hal-dump-executable-binaries-to=spirv",
-    ]
-    vmfb = _run(targets_ir, target, to_vmfb, where, "model.vmfb").read_bytes()
+    vmfb, binary = _serialize(targets_ir, target, where, "plain")
     findings = scan_folder(where / "configured")
-
-    def binary(executable: str, entry: str) -> bytes:
-        return (where / "spirv" / f"module_{executable}_{entry}.spv").read_bytes()
-
+    facts: dict[str, Any] = {}
     try:
         program = read_program(targets_ir, binary)
+        if target.storage == "texel":
+            program, facts = _with_texels(targets_ir, program, target, where)
     except Unschedulable as reason:
         logger.info("no schedule for our executor: %s", reason)
         return Module(vmfb, findings, unschedulable=str(reason))
-    return Module(vmfb, findings, program.schedule.encode(), program.kernels)
+    return Module(vmfb, findings, program.schedule.encode(), program.kernels, texels=facts)
+
+
+def _with_texels(
+    targets_ir: str, plain: Program, target: Target, where: Path
+) -> tuple[Program, dict[str, Any]]:
+    """The program whose kernels read weights as texels, and how much of them for the report."""
+    textured = bind_weights_as_texels(targets_ir, plain.schedule)
+    _, binary = _serialize(textured.targets_ir, target, where, "texels")
+    program = read_program(targets_ir, binary, textured.formats)
+    texels, constants = texel_bytes(program.schedule)
+    return program, {"bytes": texels, "of_bytes": constants, "kept_as_buffers": textured.kept}
+
+
+def _serialize(
+    targets_ir: str, target: Target, where: Path, name: str
+) -> tuple[bytes, Callable[[str, str], bytes]]:
+    """The vmfb of an executable-targets module, and its SPIR-V by executable and entry."""
+    flags = [
+        "--compile-from=executable-targets",
+        f"--iree-hal-dump-executable-binaries-to={name}",
+    ]
+    vmfb = _run(targets_ir, target, flags, where, f"{name}.vmfb").read_bytes()
+
+    def binary(executable: str, entry: str) -> bytes:
+        return (where / name / f"module_{executable}_{entry}.spv").read_bytes()
+
+    return vmfb, binary
 
 
 def _packed(module: Module) -> bytes:
@@ -191,6 +217,7 @@ def _packed(module: Module) -> bytes:
     facts = {
         "findings": [asdict(f) for f in module.findings],
         "unschedulable": module.unschedulable,
+        "texels": module.texels,
     }
     files = {f"spirv/{name}": code for name, code in module.spirv.items()}
     files |= {"vmfb": module.vmfb, "facts": json.dumps(facts).encode()}
@@ -213,6 +240,7 @@ def _unpacked(value: bytes) -> Module:
         files.get("schedule"),
         {n.removeprefix("spirv/"): c for n, c in files.items() if n.startswith("spirv/")},
         facts["unschedulable"],
+        facts["texels"],
     )
 
 

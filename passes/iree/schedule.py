@@ -27,6 +27,7 @@ from smartmem.runtime.schedule import (
     Copy,
     Dispatch,
     Fill,
+    Format,
     Kernel,
     Port,
     Resource,
@@ -68,14 +69,19 @@ class Program:
     kernels: Mapping[str, bytes]
 
 
-def read_program(targets_ir: str, binary: Callable[[str, str], bytes]) -> Program:
+def read_program(
+    targets_ir: str,
+    binary: Callable[[str, str], bytes],
+    texels: Mapping[str, Mapping[int, Format]] | None = None,
+) -> Program:
     """The program of an ``executable-targets`` module.
 
-    ``binary`` gives the SPIR-V of an executable's entry. Raises Unschedulable, and ``ValueError``
-    on text that does not parse.
+    ``binary`` gives the SPIR-V of an executable's entry; ``texels`` the format of its bindings that
+    are texel buffers there, by entry and number (``textures.py``). Raises Unschedulable, and
+    ``ValueError`` on text that does not parse.
     """
     module = phase_ir.parse(targets_ir).operation
-    kernels = _Kernels(module, binary)
+    kernels = _Kernels(module, binary, texels or {})
     memory = _Memory()
     for op in phase_ir.named(module, "util.initializer"):
         _read_initializer(op, memory)
@@ -196,10 +202,16 @@ class _Export:
 class _Kernels:
     """The kernels in the order of their first call."""
 
-    def __init__(self, module: Op, binary: Callable[[str, str], bytes]) -> None:
+    def __init__(
+        self,
+        module: Op,
+        binary: Callable[[str, str], bytes],
+        texels: Mapping[str, Mapping[int, Format]],
+    ) -> None:
         self.rows: list[Kernel] = []
         self.files: dict[str, bytes] = {}
         self._binary = binary
+        self._texels = texels
         self._exports = dict(_exports(module))
         self._numbers: dict[tuple[str, ...], int] = {}
 
@@ -220,7 +232,9 @@ class _Kernels:
         size = export.subgroup_size if uses_subgroups else 0
         file = f"{len(self.rows):03}.spv"
         digest = hashlib.sha256(code).digest()
-        self.rows.append(Kernel(file, entry, bindings, words, size, digest))
+        texels = self._texels.get(entry, {})
+        formats = tuple(texels.get(number, Format.BUFFER) for number in range(bindings))
+        self.rows.append(Kernel(file, entry, formats, words, size, digest))
         self.files[file] = code
 
 

@@ -5,12 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from smartmem.cli.options import json_option, targets_option
 from smartmem.cli.output import print_json, print_pairs, progress
 from smartmem.cli.summary import report_lines
+
+if TYPE_CHECKING:
+    from smartmem.passes.target import Storage
 
 
 @click.command(name="compile")
@@ -29,12 +33,20 @@ from smartmem.cli.summary import report_lines
     metavar="NAME",
     help="Leave this pass out, to see what it gains; may be repeated.",
 )
+@click.option(
+    "--storage",
+    type=click.Choice(("buffer", "texel")),
+    default="buffer",
+    show_default=True,
+    help="How kernels of our Vulkan executor read weights.",
+)
 @json_option
 def command(
     spec: str,
     targets: tuple[str, ...],
     output: Path | None,
     disabled: tuple[str, ...],
+    storage: Storage,
     as_json: bool,
 ) -> None:
     """Compile SPEC: a .pt2 file, module:callable returning (model, inputs), or suite:NAME."""
@@ -53,7 +65,12 @@ def command(
     with progress(as_json) as show:
         show(f"loading {spec}")
         compiled = compile_model(
-            *load_source(spec), targets=targets, out=out, progress=show, disabled_passes=disabled
+            *load_source(spec),
+            targets=targets,
+            out=out,
+            progress=show,
+            disabled_passes=disabled,
+            storage=storage,
         )
     if compiled.dropped:
         click.echo(

@@ -27,7 +27,7 @@ pytestmark = [
 
 TARGET = "llvmpipe"
 # Convolutions with fills and copies; attention over windows, with sums over subgroups.
-MODELS = ("mobilenet-v2", "swin-tiny")
+MODELS = {"mobilenet-v2": "buffer", "swin-tiny": "texel"}
 LAYERS = "VK_LAYER_KHRONOS_validation"
 
 
@@ -65,10 +65,17 @@ def net() -> Net:
     return Net().eval()
 
 
-@pytest.fixture(scope="module")
-def bundle(net: Net, inputs: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture(scope="module", params=["buffer", "texel"])
+def bundle(net: Net, inputs: Any, tmp_path_factory: pytest.TempPathFactory, request: Any) -> Path:
     path = tmp_path_factory.mktemp("executor") / "net.smartmem"
-    return compile_model(net, inputs, targets=(TARGET,), out=path, cache=Cache(None)).path
+    made = compile_model(
+        net, inputs, targets=(TARGET,), out=path, cache=Cache(None), storage=request.param
+    )
+    storage = made.reports[TARGET]["storage"]
+    assert storage["weights"] == request.param
+    if request.param == "texel":
+        assert storage["bytes"] == storage["of_bytes"] > 0
+    return made.path
 
 
 def test_the_same_bits_as_iree(bundle: Path, inputs: tuple[Tensor, ...]) -> None:
@@ -88,10 +95,11 @@ def test_auto_is_ours_where_it_can_run(bundle: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", MODELS)
-def test_models_give_the_same_bits(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("name", "storage"), MODELS.items())
+def test_models_give_the_same_bits(name: str, storage: Any, tmp_path: Path) -> None:
     model, inputs = suite.build(f"{name}/tiny")
-    made = compile_model(model, inputs, targets=(TARGET,), out=tmp_path / "model.smartmem")
+    path = tmp_path / "model.smartmem"
+    made = compile_model(model, inputs, targets=(TARGET,), out=path, storage=storage)
     arrays = [tensor.numpy() for tensor in inputs]
     ours = load(made.path, TARGET, executor="smartmem")
     first = ours.run_flat(arrays)

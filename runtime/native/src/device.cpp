@@ -186,6 +186,12 @@ double Device::nanoseconds(uint64_t first, uint64_t last) const {
   return static_cast<double>((last - first) & mask) * properties_.limits.timestampPeriod;
 }
 
+bool Device::has_texel_format(VkFormat format) const {
+  VkFormatProperties properties = {};
+  instance_.vk().vkGetPhysicalDeviceFormatProperties(physical_, format, &properties);
+  return (properties.bufferFeatures & VK_FORMAT_FEATURE_UNIFORM_TEXEL_BUFFER_BIT) != 0;
+}
+
 bool Device::shares_host_memory() const {
   return properties_.deviceType == VK_PHYSICAL_DEVICE_TYPE_INTEGRATED_GPU ||
          properties_.deviceType == VK_PHYSICAL_DEVICE_TYPE_CPU;
@@ -264,6 +270,22 @@ void Buffer::release() {
 }
 
 Buffer::~Buffer() { release(); }
+
+BufferView::BufferView(DevicePtr device, VkBuffer buffer, VkFormat format, uint64_t offset,
+                       uint64_t size)
+    : device_(std::move(device)) {
+  VkBufferViewCreateInfo info = {VK_STRUCTURE_TYPE_BUFFER_VIEW_CREATE_INFO};
+  info.buffer = buffer;
+  info.format = format;
+  info.offset = offset;
+  info.range = size;
+  check(device_->vk().vkCreateBufferView(device_->handle(), &info, nullptr, &handle_),
+        "making a view of texels");
+}
+
+BufferView::~BufferView() {
+  device_->vk().vkDestroyBufferView(device_->handle(), handle_, nullptr);
+}
 
 Timeline::Timeline(DevicePtr device) : device_(std::move(device)) {
   VkSemaphoreTypeCreateInfo type = {VK_STRUCTURE_TYPE_SEMAPHORE_TYPE_CREATE_INFO};

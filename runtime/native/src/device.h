@@ -45,6 +45,8 @@ class Device {
     return subgroup_sizes_;
   }
   uint32_t queue_family() const { return queue_family_; }
+  // Whether kernels can fetch texels of this format from a buffer.
+  bool has_texel_format(VkFormat format) const;
   // Whether its queue has a clock.
   bool has_timestamps() const { return timestamp_bits_ > 0; }
   // Nanoseconds from one tick count to another, of counters that may have wrapped.
@@ -105,6 +107,21 @@ class Buffer {
   VkBuffer handle_ = VK_NULL_HANDLE;
   VkDeviceMemory memory_ = VK_NULL_HANDLE;
   uint8_t* mapped_ = nullptr;
+};
+
+// A part of a buffer as texels.
+class BufferView {
+ public:
+  BufferView(DevicePtr device, VkBuffer buffer, VkFormat format, uint64_t offset, uint64_t size);
+  ~BufferView();
+  BufferView(const BufferView&) = delete;
+  BufferView& operator=(const BufferView&) = delete;
+
+  VkBufferView handle() const { return handle_; }
+
+ private:
+  DevicePtr device_;
+  VkBufferView handle_ = VK_NULL_HANDLE;
 };
 
 // A counter that the GPU raises as submissions finish.

@@ -21,6 +21,7 @@ enum Capability : uint32_t {
   kInt64 = 11,
   kInt16 = 22,
   kInt8 = 39,
+  kSampledBuffer = 46,
   kGroupNonUniform = 61,
   kGroupNonUniformVote = 62,
   kGroupNonUniformArithmetic = 63,
@@ -72,6 +73,7 @@ bool Features::allows(uint32_t capability, VkSubgroupFeatureFlags operations) co
   switch (capability) {
     case kMatrix:
     case kShader:
+    case kSampledBuffer:
       return true;
     case kFloat16:
       return float16_int8_.shaderFloat16;

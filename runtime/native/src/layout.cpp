@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "arena.h"
+#include "formats.h"
 
 namespace smartmem {
 namespace {
@@ -20,7 +21,8 @@ class Planner {
   Planner(const Schedule& schedule, const VkPhysicalDeviceLimits& limits)
       : schedule_(schedule),
         limits_(limits),
-        alignment_(std::max(kLeastAlignment, uint64_t{limits.minStorageBufferOffsetAlignment})) {}
+        alignment_(std::max({kLeastAlignment, uint64_t{limits.minStorageBufferOffsetAlignment},
+                             uint64_t{limits.minTexelBufferOffsetAlignment}})) {}
 
   Layout plan() {
     layout_.places.resize(schedule_.resources.size());
@@ -95,8 +97,19 @@ class Planner {
       require(command.workgroups[i] <= limits_.maxComputeWorkGroupCount[i],
               "a dispatch has more workgroups than the device allows");
     }
-    for (const Use& use : command.uses) {
+    const Kernel& kernel = schedule_.kernels[command.kernel];
+    for (size_t i = 0; i < command.uses.size(); ++i) {
+      const Use& use = command.uses[i];
       const uint64_t offset = layout_.places[use.resource].offset + use.offset;
+      if (kernel.bindings[i].kind == BindingKind::kTexels) {
+        // A format that is not known has no bytes; making its pipeline says so.
+        const uint32_t bytes = std::max(texel_bytes(kernel.bindings[i].format), 1U);
+        require(offset % limits_.minTexelBufferOffsetAlignment == 0,
+                "texels lie at an offset that the device cannot bind");
+        require(use.length % bytes == 0 && use.length / bytes <= limits_.maxTexelBufferElements,
+                "a tensor has more texels than the device can bind, or a part of one");
+        continue;
+      }
       require(offset % std::max<uint64_t>(4, limits_.minStorageBufferOffsetAlignment) == 0,
               "a tensor lies at an offset that the device cannot bind");
       require(bound_bytes(use) <= limits_.maxStorageBufferRange,

@@ -12,6 +12,7 @@ namespace {
 
 constexpr uint64_t kStagingBytes = 32 << 20;
 constexpr VkBufferUsageFlags kWeightUsage = VK_BUFFER_USAGE_STORAGE_BUFFER_BIT |
+                                            VK_BUFFER_USAGE_UNIFORM_TEXEL_BUFFER_BIT |
                                             VK_BUFFER_USAGE_TRANSFER_SRC_BIT |
                                             VK_BUFFER_USAGE_TRANSFER_DST_BIT;
 
@@ -91,6 +92,8 @@ Model::Model(DevicePtr device, const std::string& schedule, const std::string& k
       std::make_unique<Pipelines>(device_, schedule_.kernels, kernels_folder, cache_folder);
   pipelines_ms_ = pipelines.milliseconds();
   const Stopwatch uploads;
+  make_weight_buffers();
+  // Without uploads there need be no archive.
   if (!schedule_.uploads.empty()) load_weights(Archive(weights));
   weights_ms_ = uploads.milliseconds();
 }
@@ -108,12 +111,15 @@ sm_model_stats Model::stats() const {
   return stats;
 }
 
-void Model::load_weights(const Archive& archive) {
+void Model::make_weight_buffers() {
   const MemoryUse use = device_->shares_host_memory() ? MemoryUse::kShared : MemoryUse::kDevice;
   for (const uint64_t size : layout_.weight_buffers) {
     weights_.push_back(std::make_unique<Buffer>(device_, size, kWeightUsage, use));
   }
-  if (use == MemoryUse::kDevice) return upload_staged(archive);
+}
+
+void Model::load_weights(const Archive& archive) {
+  if (!device_->shares_host_memory()) return upload_staged(archive);
   for (const Upload& upload : schedule_.uploads) {
     const Bytes source = entry_of(archive, upload);
     const Place& place = layout_.places[upload.resource];

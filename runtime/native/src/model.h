@@ -24,6 +24,7 @@ class Model {
   sm_model_stats stats() const;
 
  private:
+  void make_weight_buffers();
   void load_weights(const Archive& archive);
   void upload_staged(const Archive& archive);
 

@@ -5,6 +5,7 @@
 #include <iomanip>
 #include <memory>
 
+#include "formats.h"
 #include "spirv.h"
 
 namespace smartmem {
@@ -75,12 +76,27 @@ void check_shader(const Device& device, const Kernel& kernel, const Shader& shad
             "its workgroup is too large for the device");
   }
   require(kernel.push_words <= limits.maxPushConstantsSize / 4, "too many push constants");
-  require(kernel.bindings <= limits.maxPerStageDescriptorStorageBuffers &&
-              kernel.bindings <= limits.maxDescriptorSetStorageBuffers,
-          "it binds ", kernel.bindings, " buffers, more than the device allows");
-  for (const uint32_t binding : shader.bindings) {
-    if (binding >= kernel.bindings) {
-      fail(SM_BAD_FILE, "kernel ", kernel.entry, ": binding ", binding, " is not in the schedule");
+  uint32_t buffers = 0;
+  for (const Binding& binding : kernel.bindings) {
+    if (binding.kind == BindingKind::kBuffer) {
+      buffers += 1;
+      continue;
+    }
+    const auto format = static_cast<VkFormat>(binding.format);
+    require(texel_bytes(format) > 0 && device.has_texel_format(format),
+            "the device cannot fetch texels of VkFormat ", binding.format);
+  }
+  const uint32_t texels = static_cast<uint32_t>(kernel.bindings.size()) - buffers;
+  require(buffers <= limits.maxPerStageDescriptorStorageBuffers &&
+              buffers <= limits.maxDescriptorSetStorageBuffers,
+          "it binds ", buffers, " buffers, more than the device allows");
+  require(texels <= limits.maxPerStageDescriptorSampledImages &&
+              texels <= limits.maxDescriptorSetSampledImages,
+          "it binds ", texels, " texel buffers, more than the device allows");
+  for (const auto& [binding, kind] : shader.bindings) {
+    if (binding >= kernel.bindings.size() || kernel.bindings[binding].kind != kind) {
+      fail(SM_BAD_FILE, "kernel ", kernel.entry, ": binding ", binding,
+           " is not that of the schedule");
     }
   }
 }
@@ -105,6 +121,11 @@ bool demands_subgroup_size(const Device& device, const Kernel& kernel) {
 }
 
 }  // namespace
+
+VkDescriptorType descriptor_type(const Binding& binding) {
+  return binding.kind == BindingKind::kTexels ? VK_DESCRIPTOR_TYPE_UNIFORM_TEXEL_BUFFER
+                                              : VK_DESCRIPTOR_TYPE_STORAGE_BUFFER;
+}
 
 Pipelines::Pipelines(DevicePtr device, const std::vector<Kernel>& kernels,
                      const std::string& folder, const std::string& cache_folder)
@@ -147,7 +168,7 @@ void Pipelines::create(const Kernel& kernel, const std::string& folder) {
 
 void Pipelines::add_pipeline(const Kernel& kernel, Bytes code) {
   const DeviceTable& vk = device_->vk();
-  const Layout& layout = this->layout(kernel.bindings, kernel.push_words);
+  const Layout& layout = this->layout(kernel);
   VkShaderModuleCreateInfo shader = {VK_STRUCTURE_TYPE_SHADER_MODULE_CREATE_INFO};
   shader.codeSize = code.size;
   shader.pCode = reinterpret_cast<const uint32_t*>(code.data);
@@ -176,25 +197,28 @@ void Pipelines::add_pipeline(const Kernel& kernel, Bytes code) {
   pipelines_.push_back({pipeline, layout.pipeline, layout.set});
 }
 
-const Pipelines::Layout& Pipelines::layout(uint32_t bindings, uint32_t push_words) {
-  const auto key = std::make_pair(bindings, push_words);
+const Pipelines::Layout& Pipelines::layout(const Kernel& kernel) {
+  std::vector<VkDescriptorType> types;
+  for (const Binding& binding : kernel.bindings) types.push_back(descriptor_type(binding));
+  const auto key = std::make_pair(types, kernel.push_words);
   if (const auto found = layouts_.find(key); found != layouts_.end()) return found->second;
   const DeviceTable& vk = device_->vk();
-  std::vector<VkDescriptorSetLayoutBinding> slots(bindings);
-  for (uint32_t i = 0; i < bindings; ++i) {
-    slots[i] = {i, VK_DESCRIPTOR_TYPE_STORAGE_BUFFER, 1, VK_SHADER_STAGE_COMPUTE_BIT, nullptr};
+  std::vector<VkDescriptorSetLayoutBinding> slots;
+  for (const VkDescriptorType type : types) {
+    const auto number = static_cast<uint32_t>(slots.size());
+    slots.push_back({number, type, 1, VK_SHADER_STAGE_COMPUTE_BIT, nullptr});
   }
   VkDescriptorSetLayoutCreateInfo set = {VK_STRUCTURE_TYPE_DESCRIPTOR_SET_LAYOUT_CREATE_INFO};
-  set.bindingCount = bindings;
+  set.bindingCount = static_cast<uint32_t>(slots.size());
   set.pBindings = slots.data();
   Layout& layout = layouts_[key];
   check(vk.vkCreateDescriptorSetLayout(device_->handle(), &set, nullptr, &layout.set),
         "making a descriptor layout");
-  const VkPushConstantRange range = {VK_SHADER_STAGE_COMPUTE_BIT, 0, 4 * push_words};
+  const VkPushConstantRange range = {VK_SHADER_STAGE_COMPUTE_BIT, 0, 4 * kernel.push_words};
   VkPipelineLayoutCreateInfo info = {VK_STRUCTURE_TYPE_PIPELINE_LAYOUT_CREATE_INFO};
   info.setLayoutCount = 1;
   info.pSetLayouts = &layout.set;
-  info.pushConstantRangeCount = push_words > 0 ? 1 : 0;
+  info.pushConstantRangeCount = kernel.push_words > 0 ? 1 : 0;
   info.pPushConstantRanges = &range;
   check(vk.vkCreatePipelineLayout(device_->handle(), &info, nullptr, &layout.pipeline),
         "making a pipeline layout");

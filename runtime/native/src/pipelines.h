@@ -17,6 +17,8 @@ struct Pipeline {
   VkDescriptorSetLayout set_layout;
 };
 
+VkDescriptorType descriptor_type(const Binding& binding);
+
 class Pipelines {
  public:
   // One pipeline per kernel, in order. Each kernel's file is compared with its hash, and what it
@@ -39,12 +41,13 @@ class Pipelines {
   void create_all(const std::vector<Kernel>& kernels, const std::string& folder);
   void create(const Kernel& kernel, const std::string& folder);
   void add_pipeline(const Kernel& kernel, Bytes code);
-  const Layout& layout(uint32_t bindings, uint32_t push_words);
+  const Layout& layout(const Kernel& kernel);
   void release();
 
   DevicePtr device_;
   VkPipelineCache cache_ = VK_NULL_HANDLE;
-  std::map<std::pair<uint32_t, uint32_t>, Layout> layouts_;
+  // By the types of the bindings, and push words.
+  std::map<std::pair<std::vector<VkDescriptorType>, uint32_t>, Layout> layouts_;
   std::vector<Pipeline> pipelines_;
   bool cache_hit_ = false;
 };

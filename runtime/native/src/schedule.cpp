@@ -8,7 +8,7 @@ namespace smartmem {
 namespace {
 
 constexpr char kMagic[8] = {'S', 'M', 'S', 'C', 'H', 'E', 'D', '\0'};
-constexpr uint32_t kVersion = 1;
+constexpr uint32_t kVersion = 2;
 // More resources, commands or bytes than any real model has: sums of them stay far from overflow.
 constexpr uint64_t kMaxRecords = 1 << 24;
 constexpr uint64_t kMaxBytes = uint64_t{1} << 48;
@@ -58,10 +58,10 @@ struct KernelRecord {
   uint32_t file_length;
   uint32_t entry_text;
   uint32_t entry_length;
-  uint32_t bindings;
+  uint32_t binding_count;
   uint32_t push_words;
   uint32_t subgroup_size;
-  uint32_t reserved;
+  uint32_t first_binding;
   Digest sha256;
 };
 
@@ -76,6 +76,11 @@ struct CommandRecord {
   uint32_t reserved;
 };
 static_assert(sizeof(CommandRecord) == 40);
+
+struct BindingRecord {
+  uint32_t kind;
+  uint32_t format;
+};
 
 struct UseRecord {
   uint32_t resource;
@@ -93,6 +98,7 @@ enum Section : uint32_t {
   kCommands,
   kUses,
   kWords,
+  kBindings,
   kSectionEnd
 };
 
@@ -146,7 +152,8 @@ class Builder {
       : name_(name),
         text_(sections.rows<char>(kText)),
         uses_(sections.rows<UseRecord>(kUses)),
-        words_(sections.rows<uint32_t>(kWords)) {
+        words_(sections.rows<uint32_t>(kWords)),
+        bindings_(sections.rows<BindingRecord>(kBindings)) {
     for (const auto& row : sections.rows<ResourceRecord>(kResources)) add(row);
     for (const auto& row : sections.rows<UploadRecord>(kUploads)) add(row);
     for (const auto& row : sections.rows<PortRecord>(kPorts)) add(row);
@@ -207,10 +214,17 @@ class Builder {
   void add(const KernelRecord& row) {
     Kernel kernel{say(row.file_text, row.file_length),
                   say(row.entry_text, row.entry_length),
-                  row.bindings,
+                  {},
                   row.push_words,
                   row.subgroup_size,
                   row.sha256};
+    require(is_within(row.first_binding, row.binding_count, bindings_.size()),
+            "bindings that do not exist");
+    for (uint32_t i = 0; i < row.binding_count; ++i) {
+      const BindingRecord& binding = bindings_[row.first_binding + i];
+      require(binding.kind <= static_cast<uint32_t>(BindingKind::kTexels), "an unknown binding");
+      kernel.bindings.push_back({static_cast<BindingKind>(binding.kind), binding.format});
+    }
     // A name, not a path: nothing outside the kernels' folder is opened.
     require(!kernel.file.empty() && kernel.file.find('/') == std::string::npos &&
                 kernel.file != "." && kernel.file != "..",
@@ -259,7 +273,13 @@ class Builder {
   void finish_dispatch(const CommandRecord& row, Command& command) const {
     require(row.kernel < schedule_.kernels.size(), "a kernel that does not exist");
     const Kernel& kernel = schedule_.kernels[row.kernel];
-    require(row.use_count == kernel.bindings, "a dispatch without all its kernel's bindings");
+    require(row.use_count == kernel.bindings.size(),
+            "a dispatch without all its kernel's bindings");
+    for (size_t i = 0; i < kernel.bindings.size(); ++i) {
+      require(kernel.bindings[i].kind == BindingKind::kBuffer ||
+                  resource(command.uses[i].resource).kind == ResourceKind::kConstant,
+              "texels that are no constant");
+    }
     require(row.words_or_pattern == kernel.push_words, "a dispatch with other push constants");
     require(is_within(row.first_word, row.words_or_pattern, words_.size()),
             "push constants that do not exist");
@@ -288,6 +308,7 @@ class Builder {
   std::vector<char> text_;
   std::vector<UseRecord> uses_;
   std::vector<uint32_t> words_;
+  std::vector<BindingRecord> bindings_;
   Schedule schedule_;
 };
 

@@ -33,10 +33,18 @@ struct Port {
   uint64_t length;
 };
 
+// How a kernel sees the bytes that it is given.
+enum class BindingKind : uint32_t { kBuffer, kTexels };
+
+struct Binding {
+  BindingKind kind;
+  uint32_t format;  // of a texel, as Vulkan's VkFormat; 0 for a buffer
+};
+
 struct Kernel {
   std::string file;
   std::string entry;
-  uint32_t bindings;
+  std::vector<Binding> bindings;
   uint32_t push_words;
   uint32_t subgroup_size;
   Digest sha256;

@@ -65,13 +65,16 @@ std::vector<uint64_t> Timestamps::read() const {
   return ticks;
 }
 
-DescriptorPool::DescriptorPool(DevicePtr device, uint32_t sets, uint32_t buffers)
+DescriptorPool::DescriptorPool(DevicePtr device, uint32_t sets, uint32_t buffers, uint32_t texels)
     : device_(std::move(device)) {
-  const VkDescriptorPoolSize size = {VK_DESCRIPTOR_TYPE_STORAGE_BUFFER, std::max(buffers, 1U)};
+  // Of each at least one: Vulkan has no empty pools.
+  const VkDescriptorPoolSize sizes[] = {
+      {VK_DESCRIPTOR_TYPE_STORAGE_BUFFER, std::max(buffers, 1U)},
+      {VK_DESCRIPTOR_TYPE_UNIFORM_TEXEL_BUFFER, std::max(texels, 1U)}};
   VkDescriptorPoolCreateInfo info = {VK_STRUCTURE_TYPE_DESCRIPTOR_POOL_CREATE_INFO};
   info.maxSets = std::max(sets, 1U);
-  info.poolSizeCount = 1;
-  info.pPoolSizes = &size;
+  info.poolSizeCount = 2;
+  info.pPoolSizes = sizes;
   check(device_->vk().vkCreateDescriptorPool(device_->handle(), &info, nullptr, &handle_),
         "making descriptors");
 }
@@ -155,12 +158,15 @@ VkBuffer Session::buffer(const Place& place) const {
 void Session::make_descriptor_sets() {
   uint32_t sets = 0;
   uint32_t buffers = 0;
+  uint32_t texels = 0;
   for (const Command& command : schedule_.commands) {
     if (command.kind != CommandKind::kDispatch) continue;
     sets += 1;
-    buffers += static_cast<uint32_t>(command.uses.size());
+    for (const Binding& binding : schedule_.kernels[command.kernel].bindings) {
+      (binding.kind == BindingKind::kTexels ? texels : buffers) += 1;
+    }
   }
-  descriptors_ = std::make_unique<DescriptorPool>(device_, sets, buffers);
+  descriptors_ = std::make_unique<DescriptorPool>(device_, sets, buffers, texels);
   for (const Command& command : schedule_.commands) {
     VkDescriptorSet set = VK_NULL_HANDLE;
     if (command.kind == CommandKind::kDispatch) {
@@ -171,20 +177,33 @@ void Session::make_descriptor_sets() {
   }
 }
 
-void Session::write_descriptor_set(const Command& command, VkDescriptorSet set) const {
-  std::vector<VkDescriptorBufferInfo> buffers;
-  for (const Use& use : command.uses) {
+void Session::write_descriptor_set(const Command& command, VkDescriptorSet set) {
+  const std::vector<Binding>& bindings = schedule_.kernels[command.kernel].bindings;
+  std::vector<VkDescriptorBufferInfo> buffers(bindings.size());
+  std::vector<VkBufferView> views(bindings.size());
+  std::vector<VkWriteDescriptorSet> writes(bindings.size());
+  for (uint32_t i = 0; i < bindings.size(); ++i) {
+    const Use& use = command.uses[i];
     const Place& place = layout_.places[use.resource];
-    buffers.push_back({buffer(place), place.offset + use.offset, bound_bytes(use)});
+    const uint64_t offset = place.offset + use.offset;
+    if (bindings[i].kind == BindingKind::kTexels) {
+      views_.push_back(std::make_unique<BufferView>(device_, buffer(place),
+                                                    static_cast<VkFormat>(bindings[i].format),
+                                                    offset, use.length));
+      views[i] = views_.back()->handle();
+    } else {
+      buffers[i] = {buffer(place), offset, bound_bytes(use)};
+    }
+    writes[i] = {VK_STRUCTURE_TYPE_WRITE_DESCRIPTOR_SET};
+    writes[i].dstSet = set;
+    writes[i].dstBinding = i;
+    writes[i].descriptorCount = 1;
+    writes[i].descriptorType = descriptor_type(bindings[i]);
+    writes[i].pBufferInfo = &buffers[i];
+    writes[i].pTexelBufferView = &views[i];
   }
-  if (buffers.empty()) return;
-  VkWriteDescriptorSet write = {VK_STRUCTURE_TYPE_WRITE_DESCRIPTOR_SET};
-  write.dstSet = set;
-  // One write runs on over the bindings that follow, since all are of one kind.
-  write.descriptorCount = static_cast<uint32_t>(buffers.size());
-  write.descriptorType = VK_DESCRIPTOR_TYPE_STORAGE_BUFFER;
-  write.pBufferInfo = buffers.data();
-  device_->vk().vkUpdateDescriptorSets(device_->handle(), 1, &write, 0, nullptr);
+  device_->vk().vkUpdateDescriptorSets(device_->handle(), static_cast<uint32_t>(writes.size()),
+                                       writes.data(), 0, nullptr);
 }
 
 void Session::record_call(VkCommandBuffer commands) const {

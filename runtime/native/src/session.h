@@ -30,10 +30,10 @@ class Timestamps {
   VkQueryPool handle_ = VK_NULL_HANDLE;
 };
 
-// A pool of exactly so many descriptor sets of storage buffers.
+// A pool of exactly so many descriptor sets, storage buffers and texel buffers.
 class DescriptorPool {
  public:
-  DescriptorPool(DevicePtr device, uint32_t sets, uint32_t buffers);
+  DescriptorPool(DevicePtr device, uint32_t sets, uint32_t buffers, uint32_t texels);
   ~DescriptorPool();
   DescriptorPool(const DescriptorPool&) = delete;
   DescriptorPool& operator=(const DescriptorPool&) = delete;
@@ -75,7 +75,7 @@ class Session {
   void make_buffers();
   void plan_outputs();
   void make_descriptor_sets();
-  void write_descriptor_set(const Command& command, VkDescriptorSet set) const;
+  void write_descriptor_set(const Command& command, VkDescriptorSet set);
   void record_call(VkCommandBuffer commands) const;
   void record_profile(VkCommandBuffer commands) const;
   void record_inputs(VkCommandBuffer commands) const;
@@ -101,6 +101,7 @@ class Session {
   std::unique_ptr<Buffer> readback_;  // what outputs are copied to, where they are not mapped
   std::vector<Readback> readbacks_;
   std::vector<const uint8_t*> results_;  // where the host reads each output
+  std::vector<std::unique_ptr<BufferView>> views_;
   std::unique_ptr<DescriptorPool> descriptors_;
   std::vector<VkDescriptorSet> sets_;  // by command; none for fills and copies
   Scope work_;                         // what commands do

@@ -17,11 +17,15 @@ enum Opcode : uint32_t {
   kOpEntryPoint = 15,
   kOpExecutionMode = 16,
   kOpCapability = 17,
+  kOpTypeImage = 25,
+  kOpTypePointer = 32,
   kOpVariable = 59,
   kOpDecorate = 71
 };
 constexpr uint32_t kGlCompute = 5;
 constexpr uint32_t kLocalSize = 17;
+constexpr uint32_t kDimBuffer = 5;
+constexpr uint32_t kSampled = 1;
 constexpr uint32_t kUniformConstant = 0;
 constexpr uint32_t kUniform = 2;
 constexpr uint32_t kStorageBuffer = 12;
@@ -46,11 +50,12 @@ class Module {
   }
 
   Shader shader() {
-    for (const uint32_t variable : buffers_) {
+    for (const auto& [variable, kind] : variables_) {
       if (sets_[variable] != 0) fail(SM_BAD_FILE, file_.name(), ": binds more than one set");
-      shader_.bindings.push_back(bindings_[variable]);
+      const auto [place, is_new] = shader_.bindings.emplace(bindings_[variable], kind);
+      // Several views of one buffer are one binding.
+      if (!is_new && place->second != kind) fail(SM_BAD_FILE, file_.name(), ": mixed bindings");
     }
-    std::sort(shader_.bindings.begin(), shader_.bindings.end());
     shader_.local_size = local_sizes_.count(function_) ? local_sizes_[function_]
                                                        : std::array<uint32_t, 3>{1, 1, 1};
     return shader_;
@@ -73,6 +78,12 @@ class Module {
           function_ = operand(2);
         }
         break;
+      case kOpTypeImage:
+        if (operand(3) == kDimBuffer && operand(7) == kSampled) texel_images_.insert(operand(1));
+        break;
+      case kOpTypePointer:
+        pointees_[operand(1)] = operand(3);
+        break;
       case kOpExecutionMode:
         if (operand(2) == kLocalSize) {
           local_sizes_[operand(1)] = {operand(3), operand(4), operand(5)};
@@ -83,18 +94,20 @@ class Module {
         if (operand(2) == kDescriptorSet) sets_[operand(1)] = operand(3);
         break;
       case kOpVariable:
-        visit_variable(operand(2), operand(3));
+        visit_variable(operand(1), operand(2), operand(3));
         break;
       default:
         break;
     }
   }
 
-  void visit_variable(uint32_t variable, uint32_t storage) {
-    if (storage == kUniform || storage == kUniformConstant) {
-      fail(SM_BAD_FILE, file_.name(), ": binds what is no storage buffer");
+  void visit_variable(uint32_t type, uint32_t variable, uint32_t storage) {
+    const bool is_texels = storage == kUniformConstant && texel_images_.count(pointees_[type]) > 0;
+    if (storage == kUniform || (storage == kUniformConstant && !is_texels)) {
+      fail(SM_BAD_FILE, file_.name(), ": binds what is no buffer");
     }
-    if (storage == kStorageBuffer) buffers_.insert(variable);
+    if (is_texels) variables_[variable] = BindingKind::kTexels;
+    if (storage == kStorageBuffer) variables_[variable] = BindingKind::kBuffer;
   }
 
   bool is_name(uint64_t place, uint32_t words) const {
@@ -108,7 +121,9 @@ class Module {
   const std::string& entry_;
   Shader shader_;
   uint32_t function_ = 0;
-  std::set<uint32_t> buffers_;
+  std::set<uint32_t> texel_images_;
+  std::map<uint32_t, uint32_t> pointees_;
+  std::map<uint32_t, BindingKind> variables_;
   std::map<uint32_t, uint32_t> bindings_;
   std::map<uint32_t, uint32_t> sets_;
   std::map<uint32_t, std::array<uint32_t, 3>> local_sizes_;

@@ -3,21 +3,22 @@
 
 #include <array>
 #include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
-#include "file.h"
+#include "schedule.h"
 
 namespace smartmem {
 
 struct Shader {
   std::vector<uint32_t> capabilities;
   std::array<uint32_t, 3> local_size = {1, 1, 1};
-  std::vector<uint32_t> bindings;  // of set 0, ascending; all are storage buffers
+  std::map<uint32_t, BindingKind> bindings;  // of set 0
 };
 
 // Reads the compute shader `entry`. Throws SM_BAD_FILE naming the file where there is none, where
-// an instruction is cut short, or where it binds anything but buffers of set 0.
+// an instruction is cut short, or where it binds anything but buffers and texel buffers of set 0.
 Shader read_shader(Bytes code, const std::string& entry, const std::string& name);
 
 }  // namespace smartmem

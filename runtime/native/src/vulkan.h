@@ -15,6 +15,7 @@ namespace smartmem {
   F(vkEnumeratePhysicalDevices)            \
   F(vkGetDeviceProcAddr)                   \
   F(vkGetPhysicalDeviceFeatures2)          \
+  F(vkGetPhysicalDeviceFormatProperties)   \
   F(vkGetPhysicalDeviceMemoryProperties)   \
   F(vkGetPhysicalDeviceProperties2)        \
   F(vkGetPhysicalDeviceQueueFamilyProperties)
@@ -35,6 +36,7 @@ namespace smartmem {
   F(vkCmdResetQueryPool)           \
   F(vkCmdWriteTimestamp)           \
   F(vkCreateBuffer)                \
+  F(vkCreateBufferView)            \
   F(vkCreateCommandPool)           \
   F(vkCreateComputePipelines)      \
   F(vkCreateDescriptorPool)        \
@@ -45,6 +47,7 @@ namespace smartmem {
   F(vkCreateSemaphore)             \
   F(vkCreateShaderModule)          \
   F(vkDestroyBuffer)               \
+  F(vkDestroyBufferView)           \
   F(vkDestroyCommandPool)          \
   F(vkDestroyDescriptorPool)       \
   F(vkDestroyDescriptorSetLayout)  \

@@ -131,6 +131,12 @@ def test_scratch_memory_is_shared_by_lives_that_do_not_overlap(
     assert (stats["transient_bytes"], stats["barriers"]) == (128, 3)
 
 
+def test_weights_that_nothing_is_loaded_into(device: native_api.Handle, place: Path) -> None:
+    (place / "weights.irpa").unlink()
+    model = load(device, place, replace(SCHEDULE, uploads=()).encode())
+    assert run(model)[0][:4] == WANTED[:4]
+
+
 def changed(**fields: Any) -> Schedule:
     return replace(SCHEDULE, **fields)
 
@@ -140,13 +146,19 @@ def with_command(command: Command) -> Schedule:
 
 
 def with_kernel(file: str, workgroups: tuple[int, int, int] = (1, 1, 1)) -> Schedule:
-    kernel = Kernel(file, "main", 1, 0, 0, bytes(32))
+    kernel = Kernel(file, "main", (format.Format.BUFFER,), 0, 0, bytes(32))
     call = Dispatch(0, workgroups, (Use(OUTPUT, Access.WRITE, 0, 16),))
     return changed(kernels=(kernel,), commands=(call,))
 
 
 WRITE, READ = Access.WRITE, Access.READ
+# Weights as texels of another kind than a kernel may have, or where there are no weights.
+TEXELS = replace(
+    with_kernel("000.spv"),
+    kernels=(Kernel("000.spv", "main", (format.Format.R32_SFLOAT,), 0, 0, bytes(32)),),
+)
 BAD_SCHEDULES = {
+    "texels that are no constant": TEXELS,
     "a write to a constant": with_command(Fill(Use(WEIGHT, WRITE, 0, 16), 0)),
     "a write to an input": with_command(Fill(Use(INPUT, WRITE, 0, 16), 0)),
     "outside its resource": with_command(Fill(Use(SCRATCH, WRITE, 60, 8), 0)),

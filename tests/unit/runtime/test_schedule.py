@@ -9,6 +9,7 @@ from smartmem.runtime.schedule import (
     Copy,
     Dispatch,
     Fill,
+    Format,
     Kernel,
     Port,
     Resource,
@@ -29,7 +30,9 @@ SCHEDULE = Schedule(
     uploads=(Upload(0, 0, 32, "w@[1, 0]"), Upload(0, 32, 32, "b", 16)),
     inputs=(Port(1, 0, 32), Port(NO_RESOURCE, 0, 0)),
     outputs=(Port(2, 0, 32),),
-    kernels=(Kernel("000.spv", "main", 2, 1, 32, bytes(range(32))),),
+    kernels=(
+        Kernel("000.spv", "main", (Format.BUFFER, Format.R32_SFLOAT), 1, 32, bytes(range(32))),
+    ),
     commands=(
         Fill(Use(3, Access.WRITE, 0, 64), 0x01010101),
         Dispatch(0, (4, 2, 1), (Use(1, Access.READ, 0, 32), Use(3, Access.BOTH, 0, 32)), (7,)),

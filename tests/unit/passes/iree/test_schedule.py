@@ -11,6 +11,7 @@ from smartmem.runtime.schedule import (
     Copy,
     Dispatch,
     Fill,
+    Format,
     Port,
     Resource,
     ResourceKind,
@@ -116,7 +117,7 @@ def test_a_module_becomes_a_schedule() -> None:
         ),
     )
     (kernel,) = schedule.kernels
-    assert (kernel.entry, kernel.bindings, kernel.push_words) == ("add", 2, 1)
+    assert (kernel.entry, kernel.bindings, kernel.push_words) == ("add", (Format.BUFFER,) * 2, 1)
     assert program.kernels == {kernel.file: SPIRV}
 
 

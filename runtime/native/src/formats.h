@@ -1,0 +1,28 @@
+// The texel formats that kernels read weights in.
+#pragma once
+
+#include <cstdint>
+
+#include "vulkan.h"
+
+namespace smartmem {
+
+// Bytes of a texel; 0 for a format that schedules do not use.
+inline uint32_t texel_bytes(uint32_t format) {
+  switch (format) {
+    case VK_FORMAT_R16_SFLOAT:
+      return 2;
+    case VK_FORMAT_R16G16_SFLOAT:
+    case VK_FORMAT_R32_SFLOAT:
+      return 4;
+    case VK_FORMAT_R16G16B16A16_SFLOAT:
+    case VK_FORMAT_R32G32_SFLOAT:
+      return 8;
+    case VK_FORMAT_R32G32B32A32_SFLOAT:
+      return 16;
+    default:
+      return 0;
+  }
+}
+
+}  // namespace smartmem
