@@ -6,13 +6,14 @@ taken as one of iree-compile's own Vulkan targets and passed on.
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib.resources import files
 from typing import Literal
 
 from smartmem.errors import UserError
 from smartmem.passes.rules.kernels import KernelLimits
+from smartmem.passes.rules.loads import Speeds
 from smartmem.spelling import did_you_mean
 
 _COMMON_FLAGS = (
@@ -57,6 +58,8 @@ class Target:
     max_buffer_bytes: int = VULKAN_MIN_BUFFER_BYTES
     # What bounds the tiles of its kernels; None leaves all of them to IREE.
     kernels: KernelLimits | None = None
+    # What predicts how long its kernels run and weights take to arrive.
+    speeds: Speeds = field(default_factory=Speeds)
     # How our executor's kernels read weights.
     storage: Storage = "buffer"
 
@@ -99,6 +102,7 @@ def known_targets() -> Mapping[str, Target]:
             data["description"],
             data.get("max_buffer_bytes", VULKAN_MIN_BUFFER_BYTES),
             KernelLimits(**data["kernels"]) if "kernels" in data else None,
+            Speeds(**data.get("speeds", {})),
         )
     return targets
 

@@ -5,6 +5,8 @@
       weights.irpa            all weights, shared by the targets
       targets/NAME/model.vmfb, plan.json, report.json
                    schedule, kernels/*.spv      for our executor, where it can run the model
+                   translated.mlir.xz           what another budget is written into, where the
+                                                weights move under one
 
 The only place that knows this format. Every file is a function of the model, the targets and the
 versions: two compiles give the same bytes.
@@ -14,6 +16,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import lzma
 import os
 import re
 import secrets
@@ -41,6 +44,7 @@ REPORT_FILE = "report.json"
 _VMFB_FILE = "model.vmfb"
 _SCHEDULE_FILE = "schedule"
 _KERNELS_FOLDER = "kernels"
+_TRANSLATED_FILE = "translated.mlir.xz"
 
 # What a compiled function takes and gives, and what of the user's each type stands for.
 _BORDER_DTYPES = {
@@ -93,6 +97,12 @@ class TargetEntry:
     needs: dict[str, Any]
     schedule: str | None = None
     schedule_sha256: str | None = None
+    translated_sha256: str | None = None
+
+    @property
+    def is_streamed(self) -> bool:
+        """Whether its weights move under a budget."""
+        return self.translated_sha256 is not None
 
 
 @dataclass(frozen=True)
@@ -189,6 +199,21 @@ class Bundle:
         _check_hash(file, self.manifest.targets[target].report_sha256)
         return _read_json(file)
 
+    def translated(self, target: str) -> str:
+        """What the module of another budget is made from; UserError where there is none, or it is
+        not what was written.
+        """
+        expected = self.manifest.targets[target].translated_sha256
+        if expected is None:
+            raise UserError(
+                f"{self.path}: target {target} was compiled without a budget, so its weights "
+                "cannot move",
+                hint="Compile it with --budget (100% keeps all weights in memory).",
+            )
+        file = self.path / "targets" / target / _TRANSLATED_FILE
+        _check_hash(file, expected)
+        return lzma.decompress(file.read_bytes()).decode()
+
     def check_target(self, target: str, *, thorough: bool = False) -> None:
         """Compares the compiled file of `target` with its recorded hash, and if thorough its plan
         and report; UserError on any doubt.
@@ -261,6 +286,15 @@ class BundleWriter:
             WEIGHTS_FILE, sha256_of(file), file.stat().st_size, len(arrays)
         )
 
+    def share_weights(self, bundle: Bundle) -> None:
+        """Takes the archive of another bundle: the same file where the disk allows it."""
+        file = self.folder / WEIGHTS_FILE
+        try:
+            os.link(bundle.weights, file)
+        except OSError:
+            shutil.copyfile(bundle.weights, file)
+        self._weights = bundle.manifest.weights
+
     def add_target(
         self,
         name: str,
@@ -273,10 +307,12 @@ class BundleWriter:
         needs: Mapping[str, Any] | None = None,
         schedule: bytes | None = None,
         kernels: Mapping[str, bytes] | None = None,
+        translated: str | None = None,
     ) -> None:
         """Stores one compiled form; what varies from compile to compile stays out of `report`.
 
-        `schedule` and its `kernels`, by file name, are what our executor runs.
+        `schedule` and its `kernels`, by file name, are what our executor runs. `translated`, where
+        weights move under a budget: what another budget is written into.
         """
         if not _TARGET_NAME.fullmatch(name):
             raise UserError(f"{name!r} cannot be the name of a target")
@@ -290,6 +326,8 @@ class BundleWriter:
             (folder / _KERNELS_FOLDER).mkdir()
             for file, code in (kernels or {}).items():
                 (folder / _KERNELS_FOLDER / file).write_bytes(code)
+        if translated is not None:
+            (folder / _TRANSLATED_FILE).write_bytes(lzma.compress(translated.encode()))
         self._targets[name] = TargetEntry(
             name=name,
             kind=kind,
@@ -301,6 +339,7 @@ class BundleWriter:
             needs=dict(needs or {}),
             schedule=None if schedule is None else _schedule_path(name),
             schedule_sha256=None if schedule is None else hashlib.sha256(schedule).hexdigest(),
+            translated_sha256=None if translated is None else sha256_of(folder / _TRANSLATED_FILE),
         )
 
     def finish(
@@ -483,7 +522,8 @@ def _is_our_file(parts: tuple[str, ...]) -> bool:
         case (name,):
             return name in (MANIFEST_FILE, WEIGHTS_FILE)
         case ("targets", _, name):
-            return name in (_VMFB_FILE, PLAN_FILE, REPORT_FILE, _SCHEDULE_FILE)
+            ours = (_VMFB_FILE, PLAN_FILE, REPORT_FILE, _SCHEDULE_FILE, _TRANSLATED_FILE)
+            return name in ours
         case ("targets", _, folder, name):
             return folder == _KERNELS_FOLDER and name.endswith(".spv")
         case _:

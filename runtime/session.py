@@ -185,6 +185,7 @@ def _open_iree(bundle: Bundle, device: Device, entry: TargetEntry) -> Module:
         bundle.weights,
         entry=bundle.manifest.entry,
         scope=bundle.manifest.parameter_scope,
+        streamed=entry.is_streamed,
     )
 
 

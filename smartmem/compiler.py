@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from smartmem.passes.iree.cache import Cache
     from smartmem.passes.iree.driver import Compiled
     from smartmem.passes.moves import Move
+    from smartmem.passes.streaming.budget import Budget
     from smartmem.passes.target import Storage, Target
 
 Progress = Callable[[str], None]
@@ -86,25 +87,30 @@ def compile_model(
     cache: Cache | None = None,
     disabled_passes: Sequence[str] = (),
     storage: Storage = "buffer",
+    budget: str | int | None = None,
 ) -> CompiledModel:
     """Compile ``source`` for the shapes of its example inputs and write the artefact to ``out``.
 
     ``targets`` are names as ``smartmem compile --target`` takes them. ``cache`` holds what
     iree-compile made before (by default the user's cache folder; ``Cache(None)`` compiles afresh).
     ``disabled_passes``: names of passes to leave out (``pipeline.optional_passes``). ``storage``:
-    how our executor's kernels read weights on Vulkan, as "buffer" or "texel".
+    how our executor's kernels read weights on Vulkan, as "buffer" or "texel". ``budget`` bounds the
+    memory for weights (bytes, ``"512MiB"``, ``"50%"`` of them): what does not fit is read from the
+    archive in each run. Without it all weights are loaded once and stay.
 
-    Raises UserError for a model that cannot be exported, UnsupportedError with a table of all
-    unsupported ops, CompileError where IREE fails (a reproducer is kept), DeviceError where
-    ``vulkan`` names no device.
+    Raises UserError for a model that cannot be exported or a budget that it cannot keep,
+    UnsupportedError with a table of all unsupported ops, CompileError where IREE fails (a
+    reproducer is kept), DeviceError where ``vulkan`` names no device.
     """
     from smartmem.dialects import layout
     from smartmem.frontend.export import export
     from smartmem.frontend.importer import import_program
     from smartmem.passes import pipeline
+    from smartmem.passes.streaming.budget import parse_budget
     from smartmem.passes.target import resolve
 
     pipeline.check_disabled(disabled_passes)
+    wanted = None if budget is None else parse_budget(budget)
     resolved = {name: resolve(name, storage) for name in dict.fromkeys(targets)}
     clock = _Clock(progress or (lambda _: None))
     with clock.phase("export", "exporting"):
@@ -116,7 +122,7 @@ def compile_model(
             # What the model computes, without Python lines; printing needs the context.
             module_hash = hashlib.sha256(program.module.operation.get_asm().encode()).hexdigest()
         builds = [
-            _build(text, t, clock.progress, cache, disabled_passes)
+            _build(text, t, clock.progress, cache, disabled_passes, wanted)
             for t in _distinct(resolved.values())
         ]
     return _write(Path(out), program, module_hash, builds, clock)
@@ -132,6 +138,7 @@ def _build(
     progress: Progress,
     cache: Cache | None,
     disabled: Sequence[str],
+    budget: Budget | None,
 ) -> _TargetBuild:
     """One target: its own copy of the module through all passes and IREE."""
     from smartmem.dialects._mlir import ir
@@ -153,7 +160,7 @@ def _build(
         reports += pipeline.run(lowering, module)
         lowered = module.operation.get_asm(enable_debug_info=True)
     progress(f"{target.name}: iree-compile")
-    compiled = compile_module(lowered, target, cache)
+    compiled = compile_module(lowered, target, cache, budget)
     seconds = {**clock.seconds, **compiled.seconds}
     return _TargetBuild(target, compiled, entries, reports, layouts, traced, seconds)
 
@@ -174,6 +181,7 @@ def _write(
             )
         for build in builds:
             report = _report(program, build)
+            streamed = build.compiled.streamed
             seconds = {**clock.seconds, **build.seconds}
             remember(hashlib.sha256(build.compiled.module.vmfb).hexdigest(), seconds)
             reports[build.target.name] = {**report, "compile_seconds": seconds}
@@ -184,10 +192,12 @@ def _write(
                 vmfb=build.compiled.module.vmfb,
                 schedule=build.compiled.module.schedule,
                 kernels=build.compiled.module.spirv,
+                translated=streamed.translated if streamed else None,
                 plan={
                     "layouts": build.layouts,
                     "weights": [e.name for e in build.entries],
                     "kernels": {n: asdict(k) for n, k in build.compiled.kernels.items()},
+                    **({"streaming": streamed.record.to_json()} if streamed else {}),
                 },
                 report=report,
             )
@@ -207,6 +217,7 @@ def _report(program: Program, build: _TargetBuild) -> dict[str, Any]:
     from smartmem.passes.iree.count import count
 
     counts = count(build.compiled.stream_ir)
+    streamed = build.compiled.streamed
     used = {e.name: e for e in build.entries}
     return {
         "graph_ops": program.graph_ops,
@@ -221,4 +232,5 @@ def _report(program: Program, build: _TargetBuild) -> dict[str, Any]:
         "transformations": moves.as_json(moves.settle(build.moves, counts.table)),
         "storage": {"weights": build.target.storage, **build.compiled.module.texels},
         "miscompile_risks": [asdict(f) for f in build.compiled.module.findings],
+        **({"streaming": streamed.record.summary()} if streamed else {}),
     }

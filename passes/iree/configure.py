@@ -24,10 +24,6 @@ from smartmem.passes.rules.kernels import (
     tile_contraction,
 )
 
-_SUMS = ("arith.addf", "arith.addi")
-_PRODUCTS = ("arith.mulf", "arith.muli")
-_CASTS = ("arith.extf", "arith.extsi", "arith.extui")
-
 
 @dataclass(frozen=True)
 class Configured:
@@ -64,7 +60,7 @@ def _root(function: Op) -> Op | None:
 def _contraction(op: Op) -> Contraction | None:
     """``op`` as a sum of products of two operands, each axis of which is one loop; else None."""
     inputs, outputs = phase_ir.structured_operands(op)
-    if len(inputs) != 2 or len(outputs) != 1 or not _is_sum_of_products(op):
+    if len(inputs) != 2 or len(outputs) != 1 or not phase_ir.is_sum_of_products(op):
         return None
     axes = [
         tuple(e.position for e in m.results if isinstance(e, ir.AffineDimExpr))
@@ -79,14 +75,6 @@ def _contraction(op: Op) -> Contraction | None:
     bits = max(phase_ir.element_bits(v.type) for v in inputs)
     lhs, rhs, result = axes
     return Contraction(tuple(extents[d] for d in range(loops)), lhs, rhs, result, bits)
-
-
-def _is_sum_of_products(op: Op) -> bool:
-    """Whether the body is ``sum + a * b``, casts of the factors aside."""
-    body = [inner.name for inner in phase_ir.body_ops(op) if inner.name not in _CASTS]
-    return (
-        len(body) == 3 and body[0] in _PRODUCTS and body[1] in _SUMS and body[2] == "linalg.yield"
-    )
 
 
 def _attribute(config: KernelConfig, context: Any) -> Any:

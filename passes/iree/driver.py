@@ -5,6 +5,11 @@ between.
         --compile-from=stream--> model.vmfb                                               (cpu)
         --compile-to=executable-targets--> schedule --> model.vmfb and SPIR-V modules     (vulkan)
 
+Under a budget the streaming plan is written at the joint of the second line, for both kinds:
+
+    stream IR --compile-to=executable-targets--> translated kernels, function as it was
+        --compile-from=executable-targets--> model.vmfb
+
 A separate process, so that a crash of the compiler is an error message with a reproducer, not the
 user's crash.
 """
@@ -25,17 +30,28 @@ from dataclasses import asdict, dataclass, field
 from functools import cache as cached
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from smartmem.errors import CompileError, os_error
 from smartmem.passes.iree.cache import Cache, key_of
 from smartmem.passes.iree.configure import configure
 from smartmem.passes.iree.scan import Finding, scan_folder
 from smartmem.passes.iree.schedule import Program, Unschedulable, read_program
+from smartmem.passes.iree.streaming import emit, problem_of
 from smartmem.passes.iree.textures import bind_weights_as_texels, texel_bytes
 from smartmem.passes.rules.kernels import KernelConfig
+from smartmem.passes.streaming.budget import Budget
+from smartmem.passes.streaming.planner import check_budget
+from smartmem.passes.streaming.problem import Problem
+from smartmem.passes.streaming.record import Record, plan_for
 from smartmem.passes.target import Target, unknown_target
 from smartmem.runtime.schedule import FORMAT_VERSION
+
+T = TypeVar("T")
+
+# The phase where kernels are SPIR-V or LLVM's IR, and the function around them is not changed yet.
+_TRANSLATED = "executable-targets"
+_STREAMS = "weights that move under a budget need IREE's runtime"
 
 logger = logging.getLogger(__name__)
 
@@ -46,13 +62,14 @@ _FULL_BYTES = 4096
 @dataclass(frozen=True)
 class Compiled:
     """``stream_ir`` is what was counted, ``module`` what runs, ``kernels`` the dispatches we
-    configured; seconds by phase.
+    configured; seconds by phase; ``streamed`` where there was a budget.
     """
 
     stream_ir: str
     module: "Module"
     kernels: dict[str, KernelConfig]
     seconds: dict[str, float]
+    streamed: "Streamed | None" = None
 
 
 @dataclass(frozen=True)
@@ -69,6 +86,22 @@ class Module:
     spirv: Mapping[str, bytes] = field(default_factory=dict[str, bytes])
     unschedulable: str = ""
     texels: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+
+@dataclass(frozen=True)
+class Translated:
+    """A module with its kernels translated and the function around them as it was (``text``)."""
+
+    text: str
+    findings: tuple[Finding, ...]
+
+
+@dataclass(frozen=True)
+class Streamed:
+    """How the weights of a module move, and the kernels that stay the same under another plan."""
+
+    translated: str
+    record: Record
 
 
 @cached
@@ -168,7 +201,7 @@ def _compile_vulkan(stream_ir: str, target: Target, where: Path) -> Module:
     """The kernels once, for the guard against IREE's known miscompiles and for both executors."""
     to_targets = [
         "--compile-from=stream",
-        "--compile-to=executable-targets",
+        f"--compile-to={_TRANSLATED}",
         "--iree-hal-dump-executable-configurations-to=configured",
     ]
     targets_ir = _run(stream_ir, target, to_targets, where, "targets.mlir").read_text("utf-8")
@@ -201,7 +234,7 @@ def _serialize(
 ) -> tuple[bytes, Callable[[str, str], bytes]]:
     """The vmfb of an executable-targets module, and its SPIR-V by executable and entry."""
     flags = [
-        "--compile-from=executable-targets",
+        f"--compile-from={_TRANSLATED}",
         f"--iree-hal-dump-executable-binaries-to={name}",
     ]
     vmfb = _run(targets_ir, target, flags, where, f"{name}.vmfb").read_bytes()
@@ -210,6 +243,32 @@ def _serialize(
         return (where / name / f"module_{executable}_{entry}.spv").read_bytes()
 
     return vmfb, binary
+
+
+def translate(stream_ir: str, target: Target, cache: Cache) -> Translated:
+    """The kernels of a stream-phase module, and what the guard found in them, for ``link``."""
+    extra = ["--compile-from=stream", f"--compile-to={_TRANSLATED}"]
+    scanned = target.kind == "vulkan"
+    dump = ["--iree-hal-dump-executable-configurations-to=configured"] if scanned else []
+    parts = _identity(target, extra)
+    key = key_of(stream_ir, parts)
+    held, findings_text = cache.get(key), cache.get(f"{key}.findings")
+    if held is not None and findings_text is not None:
+        return Translated(held.decode(), tuple(Finding(**row) for row in json.loads(findings_text)))
+    with tempfile.TemporaryDirectory(prefix="smartmem-") as folder:
+        where = Path(folder)
+        text = _run(stream_ir, target, [*extra, *dump], where, "translated.mlir").read_bytes()
+        findings = scan_folder(where / "configured") if scanned else ()
+    cache.put(key, text, parts)
+    cache.put(f"{key}.findings", json.dumps([asdict(f) for f in findings]).encode(), parts)
+    return Translated(text.decode(), findings)
+
+
+def link(translated: str, target: Target) -> bytes:
+    """The vmfb of what ``translate`` gave, its function edited or not."""
+    with tempfile.TemporaryDirectory(prefix="smartmem-") as folder:
+        extra = [f"--compile-from={_TRANSLATED}"]
+        return _run(translated, target, extra, Path(folder), "model.vmfb").read_bytes()
 
 
 def _packed(module: Module) -> bytes:
@@ -244,17 +303,27 @@ def _unpacked(value: bytes) -> Module:
     )
 
 
-def compile_module(lowered: str, target: Target, cache: Cache | None = None) -> Compiled:
-    """A lowered module (text) compiled for ``target``.
+def compile_module(
+    lowered: str, target: Target, cache: Cache | None = None, budget: Budget | None = None
+) -> Compiled:
+    """A lowered module (text) compiled for ``target``; its weights stream where there is a budget.
 
     Raises CompileError where iree-compile fails, or where it built a kernel it is known to build
-    wrong.
+    wrong; UserError for a budget that no plan can keep.
     """
     store = Cache.default() if cache is None else cache
     started = time.perf_counter()
     stream_ir = compile_stream(lowered, target, store)
     middle = time.perf_counter()
-    module, kernels = _with_kernels(stream_ir, target, store)
+    streamed: Streamed | None = None
+    if budget is None:
+        module, kernels = _with_kernels(compile_executables, stream_ir, target, store)
+    else:
+        problem = problem_of(stream_ir, target.speeds)
+        check_budget(problem, budget.of(problem.total_bytes))
+        translated, kernels = _with_kernels(translate, stream_ir, target, store)
+        vmfb, streamed = stream(translated.text, problem, budget, target)
+        module = Module(vmfb, translated.findings, unschedulable=_STREAMS)
     ended = time.perf_counter()
     errors = [f for f in module.findings if f.is_error]
     if errors:
@@ -264,20 +333,32 @@ def compile_module(lowered: str, target: Target, cache: Cache | None = None) -> 
             f"(docs/iree-miscompiles.md), so nothing was written:\n{rows}"
         )
     seconds = {"iree_stream": middle - started, "iree_codegen": ended - middle}
-    return Compiled(stream_ir, module, kernels, seconds)
+    return Compiled(stream_ir, module, kernels, seconds, streamed)
+
+
+def stream(
+    translated: str, problem: Problem, budget: Budget, target: Target
+) -> tuple[bytes, Streamed]:
+    """A vmfb whose weights move within ``budget``, around kernels that are there already.
+
+    Raises UserError for a budget that no plan can keep.
+    """
+    record = plan_for(problem, budget)
+    vmfb = link(emit(translated, record.coarse, record.plan), target)
+    return vmfb, Streamed(translated, record)
 
 
 def _with_kernels(
-    stream_ir: str, target: Target, store: Cache
-) -> tuple[Module, dict[str, KernelConfig]]:
-    """The module with our kernel configurations; with IREE's own where it cannot build ours."""
+    build: Callable[[str, Target, Cache], T], stream_ir: str, target: Target, store: Cache
+) -> tuple[T, dict[str, KernelConfig]]:
+    """What is built with our kernel configurations; with IREE's own where it cannot build ours."""
     if target.kernels is None:
-        return compile_executables(stream_ir, target, store), {}
+        return build(stream_ir, target, store), {}
     configured = configure(stream_ir, target.kernels)
     try:
-        return compile_executables(configured.stream_ir, target, store), configured.kernels
+        return build(configured.stream_ir, target, store), configured.kernels
     except CompileError as error:
         if not configured.kernels:
             raise
         logger.warning("IREE cannot build our kernels; it chooses all of them itself: %s", error)
-        return compile_executables(stream_ir, target, store), {}
+        return build(stream_ir, target, store), {}

@@ -24,6 +24,9 @@ _FRAME = re.compile(r'"([^"]+)":(\d+)(?::(\d+))?')
 _TENSOR_IN_DISPATCH_TENSOR = re.compile(r"<\w+:(.*)>$", re.DOTALL)
 _PIPELINE = re.compile(r"^#iree_gpu\.spirv_pipeline<(\w+)")
 _TILE_SIZES = re.compile(r"\btile_sizes = (\[\[[^<>]*?\]\])")
+_SUMS = ("arith.addf", "arith.addi")
+_PRODUCTS = ("arith.mulf", "arith.muli")
+_CASTS = ("arith.extf", "arith.extsi", "arith.extui")
 _STORAGE_BITS = {"index": 64, "i1": 8}
 
 
@@ -82,6 +85,27 @@ def defining_op(value: Value) -> Op | None:
     return None if isinstance(value, ir.BlockArgument) else value.owner.operation
 
 
+def awaited(value: Value) -> Value:
+    """The value behind the awaits of its timepoint."""
+    op = defining_op(value)
+    if op is None or op.name != "stream.timepoint.await":
+        return value
+    return awaited(op.operands[value.result_number])
+
+
+def argument_number(value: Value, block: Any) -> int | None:
+    """Which argument of ``block`` the value is; None where it is none of them."""
+    if not isinstance(value, ir.BlockArgument) or value.owner != block:
+        return None
+    return int(value.arg_number)
+
+
+def string(op: Op, name: str) -> str | None:
+    """A string attribute of ``op``; None where it is absent, or no string."""
+    attribute = op.attributes.get(name)
+    return str(attribute.value) if isinstance(attribute, ir.StringAttr) else None
+
+
 def operand_groups(op: Op) -> list[list[Value]]:
     """The operands of ``op`` by its ``operandSegmentSizes`` (all in one group without)."""
     operands = list(op.operands)
@@ -115,6 +139,14 @@ def iterator_types(op: Op) -> list[str]:
         "reduction" if "reduction" in str(a) else "parallel"
         for a in op.attributes["iterator_types"]
     ]
+
+
+def is_sum_of_products(op: Op) -> bool:
+    """Whether the body of a structured op is ``sum + a * b``, casts of the factors aside."""
+    body = [inner.name for inner in body_ops(op) if inner.name not in _CASTS]
+    return (
+        len(body) == 3 and body[0] in _PRODUCTS and body[1] in _SUMS and body[2] == "linalg.yield"
+    )
 
 
 def structured_operands(op: Op) -> tuple[list[Value], list[Value]]:

@@ -7,8 +7,9 @@ nothing can be hidden: FlashMem's weights of the first layer.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
+from typing import Any
 
 # Of every weight in memory: the largest offset alignment that Vulkan allows a device to ask for.
 ALIGNMENT_BYTES = 256
@@ -22,13 +23,14 @@ def aligned(size_bytes: int) -> int:
 @dataclass(frozen=True)
 class Step:
     """One unit of work, in program order. ``capacity_bytes``: what may be loaded while it runs
-    without slowing it more than its kind tolerates.
+    without slowing it more than its kind tolerates. Steps of different ``section`` stay apart.
     """
 
     name: str
     kind: str
     time_us: float
     capacity_bytes: int
+    section: int = 0
 
 
 @dataclass(frozen=True)
@@ -118,3 +120,17 @@ class Problem:
         """What can arrive during a step: its load capacity, and what the file gives in its time."""
         arrives = int(self.steps[step].time_us * self.read_bytes_per_s / 1e6)
         return min(self.steps[step].capacity_bytes, arrives)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data, from which ``from_json`` makes the problem again."""
+        return asdict(self)
+
+    @staticmethod
+    def from_json(data: dict[str, Any]) -> "Problem":
+        """The problem that ``to_json`` wrote."""
+        steps = tuple(Step(**row) for row in data["steps"])
+        weights = tuple(
+            Weight(row["name"], row["size_bytes"], tuple(row["uses"]), row["must_stay"])
+            for row in data["weights"]
+        )
+        return Problem(steps, weights, data["read_bytes_per_s"], data["chunk_bytes"])

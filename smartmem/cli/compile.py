@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from smartmem.cli.options import json_option, targets_option
+from smartmem.cli.options import budget_option, json_option, targets_option
 from smartmem.cli.output import print_json, print_pairs, progress
 from smartmem.cli.summary import report_lines
 
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="How kernels of our Vulkan executor read weights.",
 )
+@budget_option
 @json_option
 def command(
     spec: str,
@@ -47,6 +48,7 @@ def command(
     output: Path | None,
     disabled: tuple[str, ...],
     storage: Storage,
+    budget: str | None,
     as_json: bool,
 ) -> None:
     """Compile SPEC: a .pt2 file, module:callable returning (model, inputs), or suite:NAME."""
@@ -55,10 +57,13 @@ def command(
     check_target_names(targets)
     check_disabled(disabled)
     out = output or default_output(spec)
+    from smartmem.passes.streaming.budget import parse_budget
     from smartmem.runtime.bundle import check_writable
 
-    # What is wrong with the output is told before the work, which is slow.
+    # What is wrong with the output or the budget is told before the work, which is slow.
     check_writable(out)
+    if budget is not None:
+        parse_budget(budget)
     from smartmem.compiler import compile_model
     from smartmem.frontend.loader import load_source
 
@@ -71,6 +76,7 @@ def command(
             progress=show,
             disabled_passes=disabled,
             storage=storage,
+            budget=budget,
         )
     if compiled.dropped:
         click.echo(

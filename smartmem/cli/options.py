@@ -26,6 +26,13 @@ targets_option = click.option(
     "Vulkan target name; may be repeated.",
 )
 
+budget_option = click.option(
+    "--budget",
+    metavar="SIZE",
+    help="The most memory for weights: 512MiB, or 50% of them; what does not fit is read from the "
+    "archive in each run. Without it all weights are loaded once and stay.",
+)
+
 devices_option = click.option(
     "--device",
     "devices",

@@ -20,9 +20,22 @@ def report_lines(target: str, report: Mapping[str, Any]) -> list[tuple[str, str]
         ("layout dispatches", _count(report, "layout_dispatches")),
         ("layout bytes", _layout_bytes(report)),
         ("weights", _size(report, "weights_bytes")),
+        *_streaming(report),
         ("peak transient", _size(report, "peak_transient_bytes")),
         ("compile time", f"{sum(phases.values()):.1f} s ({times})" if phases else "-"),
     ]
+
+
+def _streaming(report: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """How the weights move, where they do."""
+    plan = report.get("streaming")
+    if plan is None:
+        return []
+    text = (
+        f"{size(plan['peak_weight_bytes'])} of {size(plan['budget_bytes'])} used: "
+        f"{size(plan['pinned_bytes'])} pinned, {size(plan['streamed_bytes'])} read in each run"
+    )
+    return [("budget", text)]
 
 
 def _layout_bytes(report: Mapping[str, Any]) -> str:

@@ -1,0 +1,89 @@
+"""A plan together with what it was made for: what ``plan.json`` keeps, and what is shown of it."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from smartmem.passes.streaming.budget import Budget
+from smartmem.passes.streaming.coarsen import Coarse, coarsen
+from smartmem.passes.streaming.plan import Plan
+from smartmem.passes.streaming.planner import SOLVER_SECONDS, Planned, check_budget, plan
+from smartmem.passes.streaming.problem import Problem
+
+# What the trade-off curve shows, in shares of the way from the smallest budget to all weights.
+_CURVE = (0.0, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+# The solver's part of a point of the curve: the greedy plan is within a few per cent.
+_CURVE_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class Record:
+    """``problem`` has a step for each dispatch; ``coarse`` is what was planned."""
+
+    problem: Problem
+    budget_bytes: int
+    coarse: Coarse
+    planned: Planned
+
+    @property
+    def plan(self) -> Plan:
+        return self.planned.plan
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data, the same for the same model: how long planning took is not in it."""
+        return {
+            "budget_bytes": self.budget_bytes,
+            "counts": list(self.coarse.counts),
+            "proven": self.planned.proven,
+            "bound_us": self.planned.bound_us,
+            "plan": self.plan.to_json(),
+            "problem": self.problem.to_json(),
+        }
+
+    @staticmethod
+    def from_json(data: dict[str, Any]) -> "Record":
+        """The record that ``to_json`` wrote."""
+        problem = Problem.from_json(data["problem"])
+        coarse = coarsen(problem, data["budget_bytes"])
+        made = Plan.from_json(data["plan"])
+        latency = made.latency_us(coarse.problem)
+        planned = Planned(made, latency, data["bound_us"], data["proven"], 0.0)
+        return Record(problem, data["budget_bytes"], coarse, planned)
+
+    def summary(self) -> dict[str, Any]:
+        """The numbers of a plan."""
+        problem, made = self.coarse.problem, self.plan
+        return {
+            "budget_bytes": self.budget_bytes,
+            "smallest_budget_bytes": self.problem.smallest_budget_bytes,
+            "weights_bytes": problem.total_bytes,
+            "peak_weight_bytes": made.peak_bytes(problem),
+            "pinned_bytes": made.pinned_bytes(problem),
+            "arena_bytes": made.arena_bytes,
+            "streamed_bytes": made.streamed_bytes,
+            "exposed_bytes": made.exposed_bytes,
+            "predicted_us": self.planned.latency_us,
+            "predicted_preloaded_us": problem.compute_us,
+            "bound_us": self.planned.bound_us,
+            "planner": made.planner,
+            "submissions": len(self.coarse.counts),
+        }
+
+
+def plan_for(problem: Problem, budget: Budget, solver_seconds: float = SOLVER_SECONDS) -> Record:
+    """The plan of a model under a budget.
+
+    Raises UserError for a budget below the smallest feasible one, which it names.
+    """
+    size_bytes = budget.of(problem.total_bytes)
+    check_budget(problem, size_bytes)
+    coarse = coarsen(problem, size_bytes)
+    return Record(problem, size_bytes, coarse, plan(coarse.problem, size_bytes, solver_seconds))
+
+
+def curve(problem: Problem) -> list[dict[str, Any]]:
+    """Summaries of plans from the smallest budget to that of all weights."""
+    least, most = problem.smallest_budget_bytes, problem.total_bytes
+    budgets = dict.fromkeys(least + round(share * (most - least)) for share in _CURVE)
+    return [
+        plan_for(problem, Budget(size_bytes=size), _CURVE_SECONDS).summary() for size in budgets
+    ]

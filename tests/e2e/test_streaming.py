@@ -1,0 +1,92 @@
+"""Weights that stream: the same numbers to the last bit, within the budget, on both devices."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from smartmem.compiler import compile_model
+from smartmem.errors import UserError
+from smartmem.passes.iree.cache import Cache
+from smartmem.replan import replan
+from smartmem.runtime.bundle import Bundle
+from smartmem.runtime.session import load
+
+
+class Blocks(nn.Module):
+    """Matmuls, a norm, a table read at both ends (tied, in one layout), and two heads that can run
+    at one time.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = nn.Parameter(torch.randn(48, 128))
+        self.mix = nn.ModuleList([nn.Linear(128, 128) for _ in range(4)])
+        self.norm = nn.LayerNorm(128)
+        self.heads = nn.ModuleList([nn.Linear(128, 96), nn.Linear(128, 32)])
+
+    def forward(self, ids: Tensor) -> tuple[Tensor, ...]:
+        x = nn.functional.embedding(ids, self.table)
+        for layer in self.mix:
+            x = x + torch.relu(layer(x))
+        x = self.norm(x)
+        again = nn.functional.embedding(ids.flip(0), self.table) * 2
+        return (again, *(h(x) for h in self.heads))
+
+
+INPUTS = (torch.arange(16),)
+
+
+@pytest.fixture(scope="module")
+def net() -> nn.Module:
+    torch.manual_seed(0)
+    return Blocks().eval()
+
+
+@pytest.fixture(scope="module")
+def streamed(net: nn.Module, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """The net, compiled once for each target with a budget that holds everything."""
+    made: dict[str, Path] = {}
+
+    def get(target: str) -> Path:
+        if target not in made:
+            made[target] = tmp_path_factory.mktemp(target) / "net.smartmem"
+            compile_model(
+                net, INPUTS, targets=(target,), out=made[target], budget="100%", cache=Cache(None)
+            )
+        return made[target]
+
+    return get
+
+
+@pytest.mark.parametrize("target", ["cpu", pytest.param("llvmpipe", marks=pytest.mark.vulkan)])
+@pytest.mark.parametrize("share", [0.0, 0.5])
+def test_streaming_changes_no_bit(
+    net: nn.Module, streamed: Callable[[str], Path], tmp_path: Path, target: str, share: float
+) -> None:
+    whole = streamed(target)
+    plan = Bundle.open(whole).report(target)["streaming"]
+    assert plan["streamed_bytes"] == 0
+    least = plan["smallest_budget_bytes"]
+    budget = least + round(share * (plan["weights_bytes"] - least))
+    made = replan(whole, budget, out=tmp_path / "net.smartmem")
+    report = made.reports[target]["streaming"]
+    assert report["peak_weight_bytes"] <= budget
+    assert report["streamed_bytes"] > 0
+    expected = load(whole, target)(*INPUTS)
+    session = load(made.path, target)
+    with torch.no_grad():
+        reference = net(*INPUTS)
+    for _ in range(2):
+        for found, wanted, eager in zip(session(*INPUTS), expected, reference, strict=True):
+            assert torch.equal(found, wanted)
+            assert float((found - eager).norm() / eager.norm()) <= 1e-5
+
+
+def test_a_budget_too_small_is_refused(streamed: Callable[[str], Path], tmp_path: Path) -> None:
+    least = Bundle.open(streamed("cpu")).report("cpu")["streaming"]["smallest_budget_bytes"]
+    with pytest.raises(UserError, match=f"smallest feasible budget is {least} bytes"):
+        replan(streamed("cpu"), least - 1, out=tmp_path / "net.smartmem")
+    assert not (tmp_path / "net.smartmem").exists()
