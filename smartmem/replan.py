@@ -38,7 +38,7 @@ def replan(
 
     wanted = parse_budget(budget)
     bundle = Bundle.open(path)
-    show = progress or (lambda _: None)
+    show: Progress = progress or (lambda _: None)
     names = targets or [n for n, e in bundle.manifest.targets.items() if e.is_streamed]
     reports: dict[str, dict[str, Any]] = {}
     with BundleWriter(out) as writer:

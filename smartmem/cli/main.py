@@ -32,6 +32,7 @@ VERBS = {
     "stats": "Show what compiling a model gained.",
     "report": "Show what became of each layout transformation, and why.",
     "explain": "Show all that is known of one op or tensor of a compiled model.",
+    "plan": "Show how a model's weights move under a memory budget, or change the budget.",
     "bench": "Measure models of the suite, smartmem against its peers.",
     "devices": "List the devices of this machine.",
 }

@@ -1,12 +1,15 @@
 """Weights that stream: the same numbers to the last bit, within the budget, on both devices."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 import torch
 from torch import Tensor, nn
 
+from smartmem.cli.main import main
 from smartmem.compiler import compile_model
 from smartmem.errors import UserError
 from smartmem.passes.iree.cache import Cache
@@ -83,6 +86,27 @@ def test_streaming_changes_no_bit(
         for found, wanted, eager in zip(session(*INPUTS), expected, reference, strict=True):
             assert torch.equal(found, wanted)
             assert float((found - eager).norm() / eager.norm()) <= 1e-5
+
+
+def test_the_verb_shows_a_plan_and_writes_another(
+    streamed: Callable[[str], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole, out, picture = str(streamed("cpu")), tmp_path / "half.smartmem", tmp_path / "plan.svg"
+    assert main(["plan", whole, "--budget", "60%", "-o", str(out), "--plot", str(picture)]) == 0
+    assert "exposed" in capsys.readouterr().out
+    assert ElementTree.parse(picture).getroot().tag.endswith("svg")
+    assert main(["plan", str(out), "--curve", "--measure", "cpu", "--json"]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert shown["peak_weight_bytes"] <= shown["budget_bytes"]
+    assert (
+        sum(row["hidden_bytes"] + row["exposed_bytes"] for row in shown["steps"])
+        == (shown["streamed_bytes"])
+    )
+    latencies = [point["predicted_us"] for point in shown["curve"]]
+    assert latencies[-1] == shown["predicted_preloaded_us"] == min(latencies)
+    assert shown["measured"]["warm_median_seconds"] > 0
+    assert main(["plan", str(out), "--steps"]) == 0
+    assert "longest dispatch" in capsys.readouterr().out
 
 
 def test_a_budget_too_small_is_refused(streamed: Callable[[str], Path], tmp_path: Path) -> None:
