@@ -295,18 +295,29 @@ def _drop_stores(load: Op, names: set[str]) -> None:
 
 
 def _shrink(load: Op, gone: set[int]) -> None:
-    """A load and the awaits of it without some of its results, all uses of which are gone."""
+    """A load, and the awaits of it, without some of its results, which nothing else uses."""
     groups = phase_ir.operand_groups(load)
-    kept = [n for n in range(len(load.results) - 1) if n not in gone]
-    for use in list(load.results[len(load.results) - 1].uses):
-        if use.owner.name == "stream.timepoint.await":
-            _shrink_await(use.owner.operation, [load.results[n] for n in gone])
+    *results, timepoint = list(load.results)
+    kept = [n for n in range(len(results)) if n not in gone]
+    dropped = [results[n] for n in sorted(gone)]
+    awaits = [use.owner.operation for result in dropped for use in result.uses]
+    for op in dict.fromkeys(awaits):
+        _shrink_await(op, dropped)
     if kept:
         entries = [[group[n] for n in kept] for group in groups[1:4]]
-        new = _like(load, [groups[0], *entries, groups[4]], [load.results[n].type for n in kept])
+        new = _like(load, [groups[0], *entries, groups[4]], [results[n].type for n in kept])
         for position, number in enumerate(kept):
-            load.results[number].replace_all_uses_with(new.results[position])
-        load.results[len(load.results) - 1].replace_all_uses_with(new.results[len(kept)])
+            results[number].replace_all_uses_with(new.results[position])
+        timepoint.replace_all_uses_with(new.results[len(kept)])
+    else:
+        # What waited for the load and for other things still waits for those.
+        done = ir.Operation.create(
+            "stream.timepoint.immediate",
+            results=[timepoint.type],
+            loc=load.location,
+            ip=ir.InsertionPoint(load),
+        )
+        timepoint.replace_all_uses_with(done.results[0])
     load.erase()
 
 

@@ -119,7 +119,23 @@ def _stored(store: Op) -> HeldWeight | None:
     if scope is None or key is None or offset is None or size is None:
         return None
     name = phase_ir.symbol_ref(store.attributes["global"])[-1]
-    return HeldWeight(key, name, key, scope, offset, size, load, number)
+    weight = HeldWeight(key, name, key, scope, offset, size, load, number)
+    weight.must_stay = not _is_only_stored(source)
+    return weight
+
+
+def _is_only_stored(value: Value) -> bool:
+    """Whether a loaded weight goes to its global and nowhere else: an initializer may also compute
+    with it.
+    """
+    return all(
+        use.owner.name == "util.global.store"
+        or (
+            use.owner.name == "stream.timepoint.await"
+            and _is_only_stored(use.owner.results[use.operand_number])
+        )
+        for use in value.uses
+    )
 
 
 def _text(value: Value) -> str | None:

@@ -86,6 +86,17 @@ def test_the_problem_has_a_step_for_each_dispatch() -> None:
     assert problem.smallest_budget_bytes == 2048
 
 
+def test_a_weight_that_an_initializer_computes_with_must_stay() -> None:
+    computing = """
+    %more = stream.cmd.execute on(#hal.device.affinity<@d>) await(%t) => with(
+        %r#0 as %p: !stream.resource<constant>{%n}) {
+      stream.cmd.dispatch @e::@f { ro %p[%n for %n] : !stream.resource<constant>{%n} }
+    } => !stream.timepoint
+    %w:3 ="""
+    uses = weight_uses(MODULE.replace("%w:3 =", computing))
+    assert [uses.weights[name].must_stay for name in "abc"] == [True, False, True]
+
+
 def test_a_plan_becomes_gathers_and_steps() -> None:
     """Just in time: b is read in two steps, so it is loaded twice; c stays."""
     problem = problem_of(MODULE, Speeds())
@@ -107,6 +118,24 @@ def test_a_plan_becomes_gathers_and_steps() -> None:
         assert gather.results[0] in list(joined.operands)
     last = next(phase_ir.named(executes[-1], "stream.cmd.dispatch"))
     assert phase_ir.constant_int(phase_ir.operand_groups(last)[4][0]) == 512
+
+
+def test_an_initializer_that_waits_for_more_still_does() -> None:
+    """All its weights move, but not what it makes itself."""
+    text = MODULE.replace("ro %pc[%o for %n] : !stream.resource<constant>{%n},", "").replace(
+        "%w:3 = stream.timepoint.await %t =>",
+        """%made, %t2 = stream.resource.alloca uninitialized on(#hal.device.affinity<@d>)
+          : !stream.resource<constant>{%n} => !stream.timepoint
+        %both = stream.timepoint.join max(%t, %t2) => !stream.timepoint
+        %w:3 = stream.timepoint.await %both =>""",
+    )
+    text = text.replace("%r#2, %r#0, %r#1", "%made, %r#0, %r#1").replace("%r:3,", "%r:2,")
+    text = text.replace("{%n},\n      %scope::%kc[%z] : !stream.resource<constant>{%n}", "{%n}")
+    problem = problem_of(text, Speeds())
+    module = phase_ir.parse(emit(text, Coarse(problem, (1, 1, 1)), naive.just_in_time(problem)))
+    assert not list(phase_ir.named(module.operation, "stream.cmd.parameter.load"))
+    (store,) = phase_ir.named(module.operation, "util.global.store")
+    assert phase_ir.symbol_ref(store.attributes["global"]) == ("gc",)
 
 
 def test_dispatches_of_one_step_still_run_beside_each_other() -> None:

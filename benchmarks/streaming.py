@@ -1,0 +1,202 @@
+"""Weights under a budget, measured: ``python -m smartmem.benchmarks.streaming FILE NAME... ``.
+
+Each model of the suite is compiled once and given several budgets; the artefacts share kernels and
+archive and differ in their plans only. They run in turn, each in a process of its own, several
+times over. ``docs/streaming.md`` is rendered from the recorded file: ``--render``.
+
+Peak memory is the process's high-water mark over what it held before the model was loaded: weights,
+intermediate tensors and code. Cold is from there to the first output, with the archive thrown out
+of the file cache first. Outputs are compared bit by bit with those of the preloaded artefact.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from smartmem.benchmarks.bench.results import commit
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGE = ROOT / "docs" / "streaming.md"
+_START, _END = "<!-- tables: start -->", "<!-- tables: end -->"
+_PRELOADED = "100%"
+_SHARES = (_PRELOADED, "50%", "25%", "smallest")
+_ROUNDS = 5
+_WARM_RUNS = 12
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measures models, or renders the page."""
+    parser = argparse.ArgumentParser(prog="smartmem.benchmarks.streaming", description=__doc__)
+    parser.add_argument("file", type=Path, help="the results: read, added to, and written")
+    parser.add_argument("names", nargs="*", help="models of the suite, NAME or NAME/SIZE")
+    parser.add_argument("--target", default="cpu")
+    parser.add_argument("--render", action="store_true", help="write the page")
+    parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
+    options = parser.parse_args(argv)
+    if options.worker:
+        print(json.dumps(_work(options.file, options.target)))
+        return 0
+    if options.names:
+        data = json.loads(options.file.read_text(encoding="utf-8")) if options.file.exists() else {}
+        data = {**_machine(), "rows": data.get("rows", [])}
+        for name in options.names:
+            row = measure(name, options.target)
+            same = (row["model"], row["target"])
+            data["rows"] = [r for r in data["rows"] if (r["model"], r["target"]) != same] + [row]
+            options.file.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
+    if options.render:
+        render(json.loads(options.file.read_text(encoding="utf-8")))
+    return 0
+
+
+def _machine() -> dict[str, Any]:
+    return {
+        "cpu": platform.processor() or platform.machine(),
+        "cores": os.cpu_count(),
+        "system": platform.platform(),
+        "iree": version("iree-base-runtime"),
+        "commit": commit(),
+    }
+
+
+def measure(name: str, target: str) -> dict[str, Any]:
+    """One model under all budgets."""
+    from smartmem.benchmarks.models import suite
+    from smartmem.compiler import compile_model
+    from smartmem.replan import replan
+    from smartmem.runtime.bundle import Bundle
+
+    with tempfile.TemporaryDirectory(prefix="smartmem-") as folder:
+        whole = Path(folder) / "whole.smartmem"
+        compile_model(*suite.build(name), targets=(target,), out=whole, budget=_PRELOADED)
+        report = Bundle.open(whole).report(target)
+        made = {_PRELOADED: whole}
+        for share in _SHARES[1:]:
+            smallest = report["streaming"]["smallest_budget_bytes"]
+            total = report["streaming"]["weights_bytes"]
+            wanted = smallest if share == "smallest" else total * int(share[:-1]) // 100
+            if wanted >= smallest:
+                out = Path(folder) / f"{share.rstrip('%')}.smartmem"
+                made[share] = replan(whole, wanted, out=out).path
+        plans = {k: Bundle.open(p).report(target)["streaming"] for k, p in made.items()}
+        runs: dict[str, list[dict[str, Any]]] = {share: [] for share in made}
+        for _ in range(_ROUNDS):
+            for share, path in made.items():
+                runs[share].append(_run(path, target))
+    wanted_hash = runs[_PRELOADED][0]["outputs"]
+    return {
+        "model": name,
+        "target": target,
+        "date": datetime.now(UTC).strftime("%Y-%m-%d"),
+        "load_average": os.getloadavg()[0],
+        "budgets": {
+            share: {
+                "plan": plans[share],
+                "same_outputs": all(run["outputs"] == wanted_hash for run in runs[share]),
+                "peak_bytes": [run["peak_bytes"] for run in runs[share]],
+                "cold_s": [run["cold_s"] for run in runs[share]],
+                "warm_s": [run["warm_s"] for run in runs[share]],
+                "cpu_s": [run["cpu_s"] for run in runs[share]],
+            }
+            for share in made
+        },
+    }
+
+
+def _run(path: Path, target: str) -> dict[str, Any]:
+    command = [sys.executable, "-m", "smartmem.benchmarks.streaming", str(path), "--worker"]
+    done = subprocess.run(
+        [*command, "--target", target], check=True, capture_output=True, text=True
+    )
+    return json.loads(done.stdout)
+
+
+def _work(path: Path, target: str) -> dict[str, Any]:
+    """In a process of its own: cold and warm times, peak memory, and a hash of the outputs."""
+    from smartmem.cli.run import random_inputs
+    from smartmem.runtime.bundle import Bundle
+    from smartmem.runtime.session import Session
+
+    bundle = Bundle.open(path)
+    inputs = random_inputs(bundle.manifest.inputs, seed=0)
+    with bundle.weights.open("rb") as file:
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+    before_bytes = _resident("VmRSS")
+    start = time.perf_counter()
+    session = Session(bundle, target)
+    outputs = session.run_flat(inputs)
+    cold_s = time.perf_counter() - start
+    times_s: list[float] = []
+    busy_s = time.process_time()
+    for _ in range(_WARM_RUNS):
+        start = time.perf_counter()
+        outputs = session.run_flat(inputs)
+        times_s.append(time.perf_counter() - start)
+    return {
+        "cold_s": cold_s,
+        "warm_s": median(times_s),
+        "cpu_s": (time.process_time() - busy_s) / _WARM_RUNS,
+        "peak_bytes": _resident("VmHWM") - before_bytes,
+        "outputs": hashlib.sha256(b"".join(o.tobytes() for o in outputs)).hexdigest(),
+    }
+
+
+def _resident(field: str) -> int:
+    """Bytes of this process, as Linux counts them."""
+    status = Path("/proc/self/status").read_text(encoding="utf-8")
+    line = next(line for line in status.splitlines() if line.startswith(f"{field}:"))
+    return int(line.split()[1]) * 1024
+
+
+def render(data: Mapping[str, Any]) -> None:
+    """Writes the tables into the page, between its marks."""
+    text = PAGE.read_text(encoding="utf-8")
+    head, rest = text.split(_START)
+    tail = rest.split(_END)[1]
+    table = "\n".join(tables(data))
+    PAGE.write_text(f"{head}{_START}\n{table}\n{_END}{tail}", encoding="utf-8")
+
+
+def tables(data: Mapping[str, Any]) -> Iterator[str]:
+    """The page's tables: one row for each model and budget."""
+    yield (
+        f"Measured on {data['cores']} cores ({data['system']}), IREE {data['iree']}; medians of "
+        f"{_ROUNDS} processes taken in turn."
+    )
+    yield ""
+    yield (
+        "| model, target | budget | weights in memory MiB | peak process MiB | warm ms | cpu ms "
+        "| cold ms | predicted ms | same bits |"
+    )
+    yield "|---|---|---|---|---|---|---|---|---|"
+    for row in data["rows"]:
+        for share, found in row["budgets"].items():
+            plan = found["plan"]
+            cells = [
+                f"{row['model']}, {row['target']}",
+                "all" if share == _PRELOADED else share,
+                f"{plan['peak_weight_bytes'] / 2**20:.1f}",
+                f"{median(found['peak_bytes']) / 2**20:.0f}",
+                *(f"{1e3 * median(found[key]):.1f}" for key in ("warm_s", "cpu_s", "cold_s")),
+                f"{plan['predicted_us'] / 1e3:.1f}",
+                "yes" if found["same_outputs"] else "NO",
+            ]
+            yield f"| {' | '.join(cells)} |"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
