@@ -32,6 +32,7 @@ from numpy.typing import NDArray
 
 from smartmem.errors import UserError, os_error
 from smartmem.runtime.archive import write_archive
+from smartmem.runtime.checksums import CHUNK_BYTES, checksums, damaged_chunks
 from smartmem.runtime.tree import Tree, tensor_indices
 
 FORMAT_VERSION = 3
@@ -107,12 +108,15 @@ class TargetEntry:
 
 @dataclass(frozen=True)
 class WeightsEntry:
-    """The weights archive: its size in bytes and the number of arrays in it."""
+    """The weights archive: its size in bytes, the number of arrays in it, and the checksums of its
+    chunks (checksums.py).
+    """
 
     file: str
     sha256: str
     bytes: int
     entries: int
+    chunks_crc32: Sequence[int] = ()
 
 
 @dataclass(frozen=True)
@@ -226,7 +230,10 @@ class Bundle:
                 self.schedule(target)
 
     def check_weights(self, *, thorough: bool = False) -> None:
-        """Checks the archive's presence and size; reads it all and checks its hash if thorough."""
+        """Checks the archive's presence and size; reads it all and checks its hash if thorough.
+
+        Raises UserError that names the file, and where it was read the chunk that is damaged.
+        """
         expected = self.manifest.weights.bytes
         if not self.weights.is_file():
             raise UserError(f"{self.weights}: missing", hint="Compile the model again.")
@@ -237,7 +244,25 @@ class Bundle:
                 hint="Compile the model again, or copy the folder again.",
             )
         if thorough:
-            _check_hash(self.weights, self.manifest.weights.sha256)
+            self._check_weights_content()
+
+    def _check_weights_content(self) -> None:
+        entry = self.manifest.weights
+        found = checksums(self.weights)
+        if found.sha256 == entry.sha256:
+            return
+        chunks = damaged_chunks(found, entry.chunks_crc32)
+        place = ""
+        if chunks:
+            start = chunks[0] * CHUNK_BYTES
+            end = min(start + CHUNK_BYTES, entry.bytes)
+            count = f"{len(chunks)} of {len(found.chunks_crc32)} chunks"
+            place = f" in {count}, first chunk {chunks[0]} (bytes {start} to {end})"
+        raise UserError(
+            f"{self.weights}: its hash differs from the manifest's{place}; the file is damaged or "
+            "was replaced",
+            hint="Compile the model again, or copy the folder again.",
+        )
 
 
 class BundleWriter:
@@ -282,8 +307,9 @@ class BundleWriter:
         """Stores the arrays, row-major, under their keys."""
         file = self.folder / WEIGHTS_FILE
         write_archive(file, arrays)
+        sums = checksums(file)
         self._weights = WeightsEntry(
-            WEIGHTS_FILE, sha256_of(file), file.stat().st_size, len(arrays)
+            WEIGHTS_FILE, sums.sha256, file.stat().st_size, len(arrays), sums.chunks_crc32
         )
 
     def share_weights(self, bundle: Bundle) -> None:

@@ -85,7 +85,8 @@ class DeviceModule:
                 self._to_host(outputs.get_as_object(position, iree.HalBufferView), dtype)
                 for position, dtype in enumerate(result_dtypes)
             ]
-        except (RuntimeError, ValueError) as error:
+        except (RuntimeError, ValueError, IndexError, OSError) as error:
+            # An IndexError is IREE's word for a file that ends too early.
             if _ARGUMENT_CHECK in str(error):
                 raise UserError(
                     "the bundle is damaged: its manifest and its module disagree on the arguments",

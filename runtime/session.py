@@ -109,6 +109,19 @@ class Session:
         """The compiled function; that of our own executor also tells times (executor.py)."""
         return self._module
 
+    def _run(
+        self, arguments: Sequence[NDArray[Any]], dtypes: Sequence[np.dtype[Any]]
+    ) -> list[NDArray[Any]]:
+        """Calls the compiled function. Where that fails and a run reads weights, a fault of their
+        archive is told first: the device knows no more than that a read failed.
+        """
+        try:
+            return self._module(arguments, dtypes)
+        except DeviceError:
+            if self.manifest.targets[self._target].is_streamed:
+                self._bundle.check_weights(thorough=True)
+            raise
+
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Runs the model; raises UserError where the arguments do not fit its signature."""
         manifest = self.manifest
@@ -134,7 +147,7 @@ class Session:
         arguments = [_narrow(spec, array) for spec, array in pairs]
         dtypes = [dtype_of(spec.dtype) for spec in manifest.outputs if not spec.is_empty]
         with self._lock:
-            results = iter(self._module([a for a in arguments if a.size], dtypes))
+            results = iter(self._run([a for a in arguments if a.size], dtypes))
         return [
             np.empty(spec.shape, dtype_of(spec.source_dtype))
             if spec.is_empty

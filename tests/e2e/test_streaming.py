@@ -1,6 +1,7 @@
 """Weights that stream: the same numbers to the last bit, within the budget, on both devices."""
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from xml.etree import ElementTree
@@ -114,3 +115,26 @@ def test_a_budget_too_small_is_refused(streamed: Callable[[str], Path], tmp_path
     with pytest.raises(UserError, match=f"smallest feasible budget is {least} bytes"):
         replan(streamed("cpu"), least - 1, out=tmp_path / "net.smartmem")
     assert not (tmp_path / "net.smartmem").exists()
+
+
+def test_a_damaged_archive_is_named(streamed: Callable[[str], Path], tmp_path: Path) -> None:
+    """Cut while the model is loaded: an error that names the file, no hang; and the next run works
+    where the file is whole again.
+    """
+    made = replan(streamed("cpu"), "60%", out=tmp_path / "net.smartmem").path
+    session = load(made, "cpu")
+    wanted = session(*INPUTS)
+    archive = made / "weights.irpa"
+    content = archive.read_bytes()
+    archive.unlink()
+    assert torch.equal(session(*INPUTS)[0], wanted[0])
+    archive.write_bytes(content)
+    session = load(made, "cpu")
+    os.truncate(archive, len(content) // 2)
+    with pytest.raises(UserError, match=r"weights.irpa: \d+ bytes, but \d+ were written"):
+        session(*INPUTS)
+    archive.write_bytes(content)
+    assert torch.equal(session(*INPUTS)[0], wanted[0])
+    archive.write_bytes(content[:-5000] + b"?" + content[-4999:])
+    with pytest.raises(UserError, match=r"weights.irpa: its hash differs.*first chunk 0"):
+        session.bundle.check_weights(thorough=True)
