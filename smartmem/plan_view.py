@@ -64,8 +64,9 @@ def summary_lines(target: str, record: Record) -> Iterator[tuple[str, str]]:
     yield "read in each run", f"{size(facts['streamed_bytes'])}, {exposed}"
     yield "submissions", f"{facts['submissions']} for {len(record.problem.steps)} dispatches"
     yield "predicted", f"{milliseconds(facts['predicted_us'] / 1e6)} ({slower:+.0%} to preloaded)"
-    yield "no plan beats", milliseconds(facts["bound_us"] / 1e6)
-    yield "planner", facts["planner"]
+    proof = ", proven by windows" if facts["proven"] else ""
+    yield "no plan beats", f"{milliseconds(facts['bound_us'] / 1e6)} (gap {facts['gap']:.0%})"
+    yield "planner", facts["planner"] + proof
     if record.plan.pinned and record.plan.residencies:
         yield "pinned", _pinned(record)
     steps = rows(record)

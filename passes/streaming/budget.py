@@ -1,4 +1,4 @@
-"""A budget as a user writes it: ``512MiB``, ``1.5GB``, ``50%`` of the weights."""
+"""A budget as a user writes it: ``512MiB``, ``1.5GB``, ``50%`` of the weights, or ``auto``."""
 
 import re
 from dataclasses import dataclass
@@ -20,26 +20,33 @@ _FORM = re.compile(r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>[a-z]*|%)", re.IGNOREC
 
 @dataclass(frozen=True)
 class Budget:
-    """So many bytes, or a share of all weights."""
+    """So many bytes, a share of all weights, or (neither) the smallest that costs little time."""
 
     size_bytes: int | None = None
     share: float | None = None
 
+    @property
+    def is_auto(self) -> bool:
+        """Whether the planner chooses it."""
+        return self.size_bytes is None and self.share is None
+
     def of(self, total_bytes: int) -> int:
-        """The budget in bytes, for weights of so many bytes."""
+        """The budget in bytes, for weights of so many bytes; all of them where it is ``auto``."""
         if self.size_bytes is not None:
             return self.size_bytes
-        return round((self.share or 0.0) * total_bytes)
+        return round((1.0 if self.share is None else self.share) * total_bytes)
 
 
 def parse_budget(text: str | int) -> Budget:
-    """Raises UserError for what is neither a size nor a share from 0 to 100 %."""
+    """Raises UserError for what is no size, no share from 0 to 100 %, and not ``auto``."""
+    if str(text).strip().lower() == "auto":
+        return Budget()
     match = _FORM.fullmatch(str(text).strip())
     unit = match["unit"].lower() if match else None
     if match is None or (unit != "%" and unit not in _UNITS):
         raise UserError(
             f"cannot read the budget {text!r}",
-            hint="Give a size, such as 512MiB or 1.5GB, or a share of the weights, such as 50%.",
+            hint="Give a size, such as 512MiB, a share of the weights, such as 50%, or auto.",
         )
     number = float(match["number"])
     if unit == "%":

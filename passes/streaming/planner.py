@@ -35,7 +35,8 @@ SOLVER_SECONDS = 20.0
 class Planned:
     """A plan, its predicted latency, and the least that any plan for this budget could have.
 
-    ``proven``: no window of the schedule can be bettered with these weights pinned.
+    ``proven``: nothing is exposed, or no window of the schedule can be bettered with these weights
+    pinned.
     """
 
     plan: Plan
@@ -238,9 +239,9 @@ def _bettered(
     limit = budget_bytes - held.pinned_bytes(problem)
     solved = exact.schedule(problem, frozenset(held.pinned), limit, choice.patience, seconds)
     if solved is None:
-        return held, False
+        return held, not held.exposed_bytes
     placed, needed = pack(problem, solved.stays)
     found = Plan("cp-sat", held.pinned, placed, needed)
     if needed <= limit and _cost(problem, found) < _cost(problem, held):
         return found, solved.proven
-    return held, solved.proven and not held.exposed_bytes
+    return held, not held.exposed_bytes

@@ -11,6 +11,8 @@ from smartmem.passes.streaming.problem import Problem
 
 # What the trade-off curve shows, in shares of the way from the smallest budget to all weights.
 _CURVE = (0.0, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+# Of a run with the budget that ``auto`` chooses over one with all weights in memory.
+_AUTO_SLOWDOWN = 1.5
 # The solver's part of a point of the curve: the greedy plan is within a few per cent.
 _CURVE_SECONDS = 0.5
 
@@ -64,6 +66,8 @@ class Record:
             "predicted_us": self.planned.latency_us,
             "predicted_preloaded_us": problem.compute_us,
             "bound_us": self.planned.bound_us,
+            "gap": self.planned.gap,
+            "proven": self.planned.proven,
             "planner": made.planner,
             "submissions": len(self.coarse.counts),
         }
@@ -74,10 +78,26 @@ def plan_for(problem: Problem, budget: Budget, solver_seconds: float = SOLVER_SE
 
     Raises UserError for a budget below the smallest feasible one, which it names.
     """
-    size_bytes = budget.of(problem.total_bytes)
+    size_bytes = cheapest(problem) if budget.is_auto else budget.of(problem.total_bytes)
     check_budget(problem, size_bytes)
     coarse = coarsen(problem, size_bytes)
     return Record(problem, size_bytes, coarse, plan(coarse.problem, size_bytes, solver_seconds))
+
+
+def cheapest(problem: Problem) -> int:
+    """The smallest budget whose predicted latency is at most 1.5 times that of all weights in
+    memory, to a 64th of the way between the smallest and all.
+    """
+    least, most = problem.smallest_budget_bytes, problem.total_bytes
+    good = most
+    while good - least > (most - problem.smallest_budget_bytes) // 64 + 1:
+        middle = (least + good) // 2
+        made = plan_for(problem, Budget(size_bytes=middle), _CURVE_SECONDS)
+        if made.planned.latency_us <= _AUTO_SLOWDOWN * problem.compute_us:
+            good = middle
+        else:
+            least = middle
+    return good
 
 
 def curve(problem: Problem) -> list[dict[str, Any]]:

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from unit.passes.streaming.problems import chain, problems
 
 from smartmem.errors import UserError
-from smartmem.passes.streaming import exact, greedy, naive, planner
+from smartmem.passes.streaming import exact, greedy, naive, planner, record
+from smartmem.passes.streaming.budget import parse_budget
 from smartmem.passes.streaming.check import violations
 from smartmem.passes.streaming.packing import pack
 from smartmem.passes.streaming.plan import Plan
@@ -117,6 +118,28 @@ def test_the_same_problem_gives_the_same_plan() -> None:
     problem = chain([50_000 + 7 * i for i in range(24)], time_us=30.0)
     plans = [planner.plan(problem, 200_000, solver_seconds=0.5).plan for _ in range(2)]
     assert plans[0] == plans[1]
+
+
+def test_a_budget_chosen_is_small_and_costs_little() -> None:
+    problem = chain([65_536] * 16, time_us=80.0)
+    made = record.plan_for(problem, parse_budget("auto"), solver_seconds=0.2)
+    assert made.budget_bytes < problem.total_bytes // 2
+    assert made.planned.latency_us <= 1.5 * problem.compute_us
+    assert made == replace(record.Record.from_json(made.to_json()), planned=made.planned)
+
+
+@pytest.mark.parametrize(
+    ("text", "size_bytes"),
+    [("512MiB", 512 << 20), ("1.5GB", 1_500_000_000), ("25%", 250), ("4096", 4096), (7, 7)],
+)
+def test_budgets_are_read(text: str | int, size_bytes: int) -> None:
+    assert parse_budget(text).of(1000) == size_bytes
+
+
+@pytest.mark.parametrize("text", ["", "much", "12 parsecs", "101%", "-5", "1e9"])
+def test_what_is_no_budget_is_refused(text: str) -> None:
+    with pytest.raises(UserError):
+        parse_budget(text)
 
 
 def test_plans_survive_json() -> None:
