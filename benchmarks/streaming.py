@@ -6,8 +6,9 @@ times over. ``docs/streaming.md`` is rendered from the recorded file: ``--render
 
 Device memory is what IREE's own profile of memory calls reserved at most: weights and intermediate
 tensors. Process memory is the high-water mark over what the process held before the model was
-loaded: these, code and buffers for reading. Cold is from there to the first output, with the archive
-thrown out of the file cache first. Outputs are compared bit by bit with the preloaded artefact's.
+loaded: these, code and buffers for reading. Cold is from there to the first output, with the
+archive thrown out of the file cache first. Outputs are compared bit by bit with the preloaded
+artefact's.
 """
 
 from __future__ import annotations

@@ -41,6 +41,8 @@ class Module(Protocol):
         self, arguments: Sequence[NDArray[Any]], result_dtypes: Sequence[np.dtype[Any]]
     ) -> list[NDArray[Any]]: ...
 
+    def close(self) -> None: ...
+
 
 def load(
     path: str | os.PathLike[str], device: str = "auto", *, executor: Executor = "auto"
@@ -108,6 +110,11 @@ class Session:
     def module(self) -> Module:
         """The compiled function; that of our own executor also tells times (executor.py)."""
         return self._module
+
+    def close(self) -> None:
+        """Lets go of the model's memory; it cannot be called any more."""
+        with self._lock:
+            self._module.close()
 
     def _run(
         self, arguments: Sequence[NDArray[Any]], dtypes: Sequence[np.dtype[Any]]

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from smartmem.compiler import compile_model as compile
     from smartmem.frontend.fallback import compile_reports
     from smartmem.runtime.devices import list_devices as devices
+    from smartmem.runtime.pool import Pool
     from smartmem.runtime.session import Session, load
 
 _LAZY = {
@@ -37,6 +38,7 @@ _LAZY = {
     "compile_reports": ("smartmem.frontend.fallback", "compile_reports"),
     "devices": ("smartmem.runtime.devices", "list_devices"),
     "load": ("smartmem.runtime.session", "load"),
+    "Pool": ("smartmem.runtime.pool", "Pool"),
     "Session": ("smartmem.runtime.session", "Session"),
 }
 
@@ -44,6 +46,7 @@ __all__ = [
     "CompileError",
     "DeviceError",
     "MismatchError",
+    "Pool",
     "Session",
     "SmartmemError",
     "UnsupportedError",

@@ -29,9 +29,9 @@ targets_option = click.option(
 budget_option = click.option(
     "--budget",
     metavar="SIZE",
-    help="The most memory for weights: 512MiB, 50% of them, or auto (the smallest predicted to take "
-    "at most 1.5 times as long); what does not fit is read from the archive in each run. Without "
-    "it all weights are loaded once and stay.",
+    help="The most memory for weights: 512MiB, 50% of them, or auto (the smallest predicted to "
+    "take at most 1.5 times as long); what does not fit is read from the archive in each run. "
+    "Without it all weights are loaded once and stay.",
 )
 
 devices_option = click.option(
