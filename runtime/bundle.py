@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 
 from smartmem.errors import UserError, os_error
 from smartmem.runtime.archive import write_archive
-from smartmem.runtime.checksums import CHUNK_BYTES, checksums, damaged_chunks
+from smartmem.runtime.checksums import Checksums, check_content, checksums
 from smartmem.runtime.tree import Tree, tensor_indices
 
 FORMAT_VERSION = 3
@@ -244,25 +244,8 @@ class Bundle:
                 hint="Compile the model again, or copy the folder again.",
             )
         if thorough:
-            self._check_weights_content()
-
-    def _check_weights_content(self) -> None:
-        entry = self.manifest.weights
-        found = checksums(self.weights)
-        if found.sha256 == entry.sha256:
-            return
-        chunks = damaged_chunks(found, entry.chunks_crc32)
-        place = ""
-        if chunks:
-            start = chunks[0] * CHUNK_BYTES
-            end = min(start + CHUNK_BYTES, entry.bytes)
-            count = f"{len(chunks)} of {len(found.chunks_crc32)} chunks"
-            place = f" in {count}, first chunk {chunks[0]} (bytes {start} to {end})"
-        raise UserError(
-            f"{self.weights}: its hash differs from the manifest's{place}; the file is damaged or "
-            "was replaced",
-            hint="Compile the model again, or copy the folder again.",
-        )
+            entry = self.manifest.weights
+            check_content(self.weights, Checksums(entry.sha256, tuple(entry.chunks_crc32)))
 
 
 class BundleWriter:

@@ -6,9 +6,11 @@ from __future__ import annotations
 
 import hashlib
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+from smartmem.errors import UserError
 
 CHUNK_BYTES = 1 << 22
 
@@ -31,10 +33,23 @@ def checksums(path: Path) -> Checksums:
     return Checksums(whole.hexdigest(), tuple(parts))
 
 
-def damaged_chunks(found: Checksums, expected_crc32: Sequence[int]) -> list[int]:
-    """The numbers of the chunks that are not as they were written."""
-    pairs = zip(found.chunks_crc32, expected_crc32, strict=False)
-    return [number for number, (here, written) in enumerate(pairs) if here != written]
+def check_content(path: Path, expected: Checksums) -> None:
+    """UserError where the file is not as it was written; names the first chunk that differs."""
+    found = checksums(path)
+    if found.sha256 == expected.sha256:
+        return
+    pairs = zip(found.chunks_crc32, expected.chunks_crc32, strict=False)
+    damaged = [number for number, (here, written) in enumerate(pairs) if here != written]
+    place = ""
+    if damaged:
+        start = damaged[0] * CHUNK_BYTES
+        end = min(start + CHUNK_BYTES, path.stat().st_size)
+        count = f"{len(damaged)} of {len(found.chunks_crc32)} chunks"
+        place = f" in {count}, first chunk {damaged[0]} (bytes {start} to {end})"
+    raise UserError(
+        f"{path}: its hash differs from the manifest's{place}; the file is damaged or was replaced",
+        hint="Compile the model again, or copy the folder again.",
+    )
 
 
 def _chunks(path: Path) -> Iterator[bytes]:

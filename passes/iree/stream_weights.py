@@ -60,27 +60,25 @@ class _Writer:
 
     def write(self) -> None:
         """Put arena, gathers and steps in the place of the regions."""
-        executes = self._uses.executes
-        first = executes[0]
+        first = self._uses.executes[0]
         self._size = self._index(self._plan.arena_bytes)
-        self._arena, ready = self._make(
+        self._arena, done = self._make(
             "stream.resource.alloca", [self._size], [_TRANSIENT, _TIMEPOINT], first
         ).results
-        done = ready
-        last = first
+        # The timepoint of the last step so far, of each region.
+        ends: dict[Op, Value] = {}
         for number, units in enumerate(self._steps):
-            last = units[0].execute
-            is_first = number == 0 or self._steps[number - 1][0].execute != last
-            self._gather(2 * number, done, last)
-            self._gather(2 * number + 1, done, last)
-            own = phase_ir.operand_groups(last)[2] if is_first else []
-            done = self._step(number, units, self._join([*own, done, *self._needed(number)], last))
-            if number + 1 == len(self._steps) or self._steps[number + 1][0].execute != last:
-                if number + 1 == len(self._steps):
-                    done = self._join([done, self._freed(done, last)], last)
-                last.results[0].replace_all_uses_with(done)
-        for execute in executes:
-            execute.erase()
+            region = units[0].execute
+            self._gather(2 * number, done, region)
+            self._gather(2 * number + 1, done, region)
+            own = [] if region in ends else phase_ir.operand_groups(region)[2]
+            wait = self._join([*own, done, *self._needed(number)], region)
+            done = ends[region] = self._step(number, units, wait)
+        last = self._steps[-1][0].execute
+        ends[last] = self._join([done, self._freed(done, last)], last)
+        for region, timepoint in ends.items():
+            region.results[0].replace_all_uses_with(timepoint)
+            region.erase()
         for stay in self._plan.residencies:
             for read in self._uses.weights[stay.weight].reads:
                 read.erase()
