@@ -124,7 +124,8 @@ def _refuse_training(program: ExportedProgram) -> None:
         if name in _TRAINING_ONLY and overload != "no_stats":
             raise UserError(
                 f"the model is in training mode: {node.target} at {source_of(node)}",
-                hint="smartmem compiles for inference: call model.eval() first.",
+                hint="smartmem compiles for inference: call model.eval() first, or pass "
+                "training=False.",
             )
 
 

@@ -14,6 +14,7 @@ _COMPLEX = (
 # By ATen base name; "control flow" is the model's own Python.
 _REMEDIES = {
     "control flow": "choose with torch.where, or decide outside the model and compile each branch",
+    "cond": "compute both branches and choose with torch.where",
     "equal": "(a == b).all() answers as a tensor",
     "allclose": "torch.isclose(a, b).all() answers as a tensor",
     "one_hot": "pass num_classes",
@@ -26,7 +27,6 @@ _REMEDIES = {
     **dict.fromkeys(
         (
             "bincount",
-            "histc",
             "masked_select",
             "nonzero",
             "repeat_interleave",

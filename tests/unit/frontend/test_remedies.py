@@ -63,5 +63,9 @@ def test_rows_say_what_to_do() -> None:
     )
 
 
+def test_a_branch_of_the_graph_is_chosen_by_values() -> None:
+    assert "torch.where" in remedy_of("cond")
+
+
 def test_an_op_of_another_namespace_has_the_general_remedy() -> None:
     assert remedy_of("mine.rand.default").startswith("rewrite it with supported ops")
