@@ -159,7 +159,7 @@ def test_run(capsys: Capture, bundle: Path) -> None:
     assert main(["run", str(bundle), "--device", "cpu", "--repeat", "3"]) == 0
     captured = capsys.readouterr()
     labels = [line.split()[0] for line in captured.out.splitlines()]
-    assert labels == ["device", "target", "inputs", "cold", "warm", "y"]
+    assert labels == ["device", "target", "executor", "inputs", "cold", "warm", "y"]
     assert "running on cpu" in captured.err
 
 
