@@ -372,10 +372,25 @@ def _assemble(
     return tuple(builder.steps)
 
 
-def _cost(steps: tuple[Step, ...]) -> tuple[int, int]:
-    """Fewest steps first, then the lowest rank of the transposition."""
+def _scattered_reshapes(source: Shape, steps: tuple[Step, ...]) -> int:
+    """Reshapes of slices that are no run of memory: a compiler has to copy those, where a slice
+    that is read as it is costs an offset.
+    """
+    count, shape = 0, source
+    for step, after in pairwise(steps):
+        if isinstance(step, Slice) and isinstance(after, (Expand, Collapse)):
+            cut = [i for i, (a, b) in enumerate(zip(step.sizes, shape, strict=True)) if a != b]
+            count += any(size > 1 for size in step.sizes[: max(cut, default=0)])
+        shape = step.shape
+    return count
+
+
+def _cost(source: Shape, steps: tuple[Step, ...]) -> tuple[int, int, int]:
+    """Fewest steps first, then the fewest reshapes of scattered slices, then the lowest rank of the
+    transposition.
+    """
     ranks = [len(step.shape) for step in steps if isinstance(step, Transpose)]
-    return len(steps), sum(ranks)
+    return len(steps), _scattered_reshapes(source, steps), sum(ranks)
 
 
 def plan_steps(
@@ -413,4 +428,4 @@ def plan_steps(
             _assemble(source, blocks, cuts, axes, padded, domain, keep_units, merge)
             for keep_units, merge in product((True, False), _MERGES)
         ]
-    return min(plans, key=_cost)
+    return min(plans, key=lambda steps: _cost(source, steps))

@@ -447,6 +447,16 @@ def test_window_reverse_then_crop_ends_in_a_slice() -> None:
     assert [type(step) for step in steps] == [Expand, Transpose, Collapse, Slice]
 
 
+def test_a_slice_that_is_one_run_of_memory_may_be_reshaped() -> None:
+    rows = chain(
+        IndexMap.slice((6, 8), (2, 0), (2, 8), (1, 1)), IndexMap.reshape((2, 8), (2, 2, 4))
+    )
+    check_against(rows, numbered((6, 8))[2:4].reshape(2, 2, 4))
+    steps = factor(rows)
+    assert steps is not None
+    assert len(steps) == 2
+
+
 def test_roll_then_window_partition_has_no_steps() -> None:
     shape = (1, 14, 14, 8)
     rolled = compose(window_partition(shape, 7), IndexMap.roll(shape, (0, -3, -3, 0)))
@@ -466,9 +476,10 @@ def test_qkv_split_and_select() -> None:
         IndexMap.reshape((1, b, h, n, d), (b, h, n, d)),
     )
     assert str(key) == "(d0, d1, d2, d3) -> (d0, d2, d1 * 32 + d3 + 96)"
+    # Cut out of the expanded array: a slice that is scattered is not reshaped.
     assert factor(key) == (
-        Slice((0, 0, h * d), (b, n, h * d), (1, 1, 1)),
-        Expand(((b,), (n,), (h, d))),
+        Expand(((b,), (n,), (3 * h, d))),
+        Slice((0, 0, h, 0), (b, n, h, d), (1, 1, 1, 1)),
         Transpose((b, h, n, d), (0, 2, 1, 3)),
     )
     assert not key.is_bijective() and key.is_injective()
