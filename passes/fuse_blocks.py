@@ -84,7 +84,7 @@ def _with_one_result(members: Sequence[Any]) -> list[Any]:
 
 def _written_row_major(last: Any) -> list[Any]:
     """The relayout with which a block ends, if its only reader wants another layout: one that is
-    there, or one put before a view that is a mere reshape in the logical order of dims.
+    there, or one put before a row-major view that is a mere reshape in the logical order of dims.
     """
     result = last.operation.results[0]
     readers = [use.owner.opview for use in result.uses]
@@ -92,12 +92,15 @@ def _written_row_major(last: Any) -> list[Any]:
         return []
     if isinstance(readers[0], RelayoutOp):
         return readers
-    if not isinstance(readers[0], ViewOp) or movement(readers[0]) != "reshape":
+    view = readers[0]
+    if not isinstance(view, ViewOp) or not layout_of(view.result).is_default:
         return []
-    with ir.InsertionPoint(readers[0]), last.location:
+    if movement(view) != "reshape":
+        return []
+    with ir.InsertionPoint(view), last.location:
         plain = tensor_of(shape(result), element_type(result))
         relayout = RelayoutOp(result, plain)
-    readers[0].operation.operands[0] = relayout.result
+    view.operation.operands[0] = relayout.result
     return [relayout]
 
 

@@ -24,6 +24,7 @@ from smartmem.dialects.layout.ops import (
     WeightOp,
     shape,
 )
+from smartmem.passes.analysis.blocks import block_of
 from smartmem.passes.analysis.joins import (
     chain_end,
     is_assembled,
@@ -104,7 +105,7 @@ def absorbed(value: Any) -> ElementwiseOp | None:
     one reader, whose operands no kernel makes in which it could be computed at once.
     """
     op = producer(value)
-    if not isinstance(op, ElementwiseOp) or uses(value) > 1:
+    if not isinstance(op, ElementwiseOp) or uses(value) > 1 or block_of(op) is not None:
         return None
     return op if all(_is_given(operand) for operand in op.operands) else None
 

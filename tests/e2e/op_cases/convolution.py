@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from e2e.op_cases.common import Case, Family, rand
 from torch import Tensor
@@ -51,6 +52,9 @@ def _conv_cases() -> dict[str, Case]:
             pool(F.conv2d(t.x24, t.w24_24_3, padding=1), 3, 2, 1)
             for pool in (F.max_pool2d, F.avg_pool2d)
         ],
+        "joined squares": lambda t: torch.cat(
+            [F.conv2d(t.x24, t.w24_24_3, padding=1).square(), t.x24], 1
+        ),
         "of a permute": lambda t: F.conv2d(t.x24.permute(0, 3, 2, 1)[:, :3], t.w5_3_3, padding=1),
         "tokens": lambda t: F.conv2d(t.x3, t.w5_3_3, stride=3).flatten(2).mT,
         "runtime kernel": lambda t: F.conv2d(t.x3, t.k, padding=1),

@@ -85,7 +85,7 @@ func.func @scalar_kernels(%x: tensor<1x8x6x5xf32, #last>, %w: tensor<6x8x3x3xf32
 #kernel = #layout.repr<array<i64: 2, 3, 1, 0>, [], [], "buffer">
 
 // Groups of channels are read row-major: the block writes that order itself. So it does for the model's result. A
-// view that moves elements in the logical order, too, stays a kernel of its own.
+// view that moves elements in the logical order, too, stays a kernel of its own; one that lies channels-last reads as is.
 
 // CHECK-LABEL: func.func @row_major_readers
 // CHECK: %[[CONV:.*]] = "layout.conv"{{.*}}block = 0
@@ -95,12 +95,16 @@ func.func @scalar_kernels(%x: tensor<1x8x6x5xf32, #last>, %w: tensor<6x8x3x3xf32
 // CHECK-NEXT: "layout.relayout"{{.*}}block = 1
 // CHECK: %[[THIRD:.*]] = "layout.conv"{{.*}}block = 2
 // CHECK-NEXT: "layout.view"(%[[THIRD]])
-func.func @row_major_readers(%x: tensor<1x8x6x5xf32, #last>, %w: tensor<8x8x3x3xf32, #kernel>) -> (tensor<1x2x120xf32>, tensor<1x8x6x5xf32>, tensor<6x8x1x5xf32>) {
+// CHECK: %[[FOURTH:.*]] = "layout.conv"{{.*}}block = 3
+// CHECK-NEXT: "layout.view"(%[[FOURTH]])
+func.func @row_major_readers(%x: tensor<1x8x6x5xf32, #last>, %w: tensor<8x8x3x3xf32, #kernel>) -> (tensor<1x2x120xf32>, tensor<1x8x6x5xf32>, tensor<6x8x1x5xf32>, tensor<1x8x30xf32, #layout.repr<array<i64: 0, 2, 1>, [], [], "buffer">>) {
   %0 = "layout.conv"(%x, %w) {dilations = array<i64: 1, 1>, groups = 1, pad_high = array<i64: 1, 1>, pad_low = array<i64: 1, 1>, strides = array<i64: 1, 1>} : (tensor<1x8x6x5xf32, #last>, tensor<8x8x3x3xf32, #kernel>) -> tensor<1x8x6x5xf32, #last>
   %1 = "layout.view"(%0) {index_map = affine_map<(n, g, i) -> (n, g * 4 + i floordiv 30, (i mod 30) floordiv 5, i mod 5)>} : (tensor<1x8x6x5xf32, #last>) -> tensor<1x2x120xf32>
   %2 = "layout.conv"(%x, %w) {dilations = array<i64: 1, 1>, groups = 1, pad_high = array<i64: 1, 1>, pad_low = array<i64: 1, 1>, strides = array<i64: 1, 1>} : (tensor<1x8x6x5xf32, #last>, tensor<8x8x3x3xf32, #kernel>) -> tensor<1x8x6x5xf32, #last>
   %3 = "layout.relayout"(%2) : (tensor<1x8x6x5xf32, #last>) -> tensor<1x8x6x5xf32>
   %4 = "layout.conv"(%x, %w) {dilations = array<i64: 1, 1>, groups = 1, pad_high = array<i64: 1, 1>, pad_low = array<i64: 1, 1>, strides = array<i64: 1, 1>} : (tensor<1x8x6x5xf32, #last>, tensor<8x8x3x3xf32, #kernel>) -> tensor<1x8x6x5xf32, #last>
   %5 = "layout.view"(%4) {index_map = affine_map<(h, c, n, w) -> (n, c, h, w)>} : (tensor<1x8x6x5xf32, #last>) -> tensor<6x8x1x5xf32>
-  return %1, %3, %5 : tensor<1x2x120xf32>, tensor<1x8x6x5xf32>, tensor<6x8x1x5xf32>
+  %6 = "layout.conv"(%x, %w) {dilations = array<i64: 1, 1>, groups = 1, pad_high = array<i64: 1, 1>, pad_low = array<i64: 1, 1>, strides = array<i64: 1, 1>} : (tensor<1x8x6x5xf32, #last>, tensor<8x8x3x3xf32, #kernel>) -> tensor<1x8x6x5xf32, #last>
+  %7 = "layout.view"(%6) {index_map = affine_map<(n, c, i) -> (n, c, i floordiv 5, i mod 5)>} : (tensor<1x8x6x5xf32, #last>) -> tensor<1x8x30xf32, #layout.repr<array<i64: 0, 2, 1>, [], [], "buffer">>
+  return %1, %3, %5, %7 : tensor<1x2x120xf32>, tensor<1x8x6x5xf32>, tensor<6x8x1x5xf32>, tensor<1x8x30xf32, #layout.repr<array<i64: 0, 2, 1>, [], [], "buffer">>
 }
