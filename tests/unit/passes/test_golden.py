@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from unit.frontend.nets import imported_net
 
-from smartmem.passes import pipeline
+from smartmem.passes import moves, pipeline
 from smartmem.passes.plan import tensor_layouts
 
 
@@ -15,10 +15,17 @@ def module_of(place: str) -> str:
     return module.removesuffix(")")
 
 
+def _where(at: str) -> str:
+    """The module of a place, or nothing where it is none of the model's lines."""
+    return module_of(at) if at.startswith("unit/") else ""
+
+
 def test_layouts_and_gains(golden: Callable[[str, str], None]) -> None:
     with imported_net() as program:
+        found = moves.number(program.module)
         reports = pipeline.run(pipeline.layout_passes("vulkan"), program.module)
         rows = tensor_layouts(program.module)
+        traced = moves.trace(found, program.module, "vulkan")
         reports += pipeline.run(pipeline.lowering_passes("vulkan"), program.module)
     # Lines of the model move with every edit of its file; its modules do not.
     kept = [
@@ -26,5 +33,7 @@ def test_layouts_and_gains(golden: Callable[[str, str], None]) -> None:
         for r in rows
     ]
     gains = [f"{r.name}: {name} = {value}" for r in reports for name, value in r.gains.items()]
+    fates = [f"{m.fate:<8} {m.op:<10} {_where(m.at):<16} {m.reason}" for m in traced]
+    golden("net.moves.txt", "\n".join(fates) + "\n")
     golden("net.layouts.txt", "\n".join(kept) + "\n")
     golden("net.gains.txt", "\n".join(gains) + "\n")
