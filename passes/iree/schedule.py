@@ -296,7 +296,7 @@ def _commands(parent: Op, memory: _Memory, kernels: _Kernels) -> Iterator[Comman
             yield _dispatch(op, memory, kernels)
         elif op.name == "stream.cmd.fill":
             target, _, offset, length, pattern = op.operands
-            yield Fill(memory.use(target, Access.WRITE, offset, length), _pattern(pattern))
+            yield _fill(memory.use(target, Access.WRITE, offset, length), pattern)
         elif op.name == "stream.cmd.copy":
             source, _, source_offset, target, _, target_offset, length = op.operands
             yield Copy(
@@ -349,6 +349,13 @@ def _word(value: Value) -> int:
     if phase_ir.element_bits(value.type) != 8 * _WORD_BYTES:
         raise Unschedulable(f"a push constant of type {value.type}")
     return _constant(value) % (1 << 8 * _WORD_BYTES)
+
+
+def _fill(use: Use, pattern: Value) -> Fill:
+    """Vulkan fills whole words only."""
+    if use.offset % _WORD_BYTES or use.length % _WORD_BYTES:
+        raise Unschedulable(f"a fill of {use.length} bytes, no whole words")
+    return Fill(use, _pattern(pattern))
 
 
 def _pattern(value: Value) -> int:

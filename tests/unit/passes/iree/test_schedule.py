@@ -50,6 +50,7 @@ MODULE = dedent("""
     }
     util.func public @main(%a: !hal.buffer_view, %b: !hal.buffer_view) -> !hal.buffer_view {
       %c0 = arith.constant 0 : index
+      %c31 = arith.constant 31 : index
       %c32 = arith.constant 32 : index
       %c64 = arith.constant 64 : index
       %c96 = arith.constant 96 : index
@@ -136,6 +137,11 @@ REFUSED = {
         "%part = stream.resource.subview",
         "util.global.store %w, @w : !stream.resource<constant>\n  %part = stream.resource.subview",
         "the entry function has a util.global.store",
+    ),
+    "a fill of broken words": (
+        "stream.cmd.fill %byte, %ss[%c32 for %c32] : i8",
+        "stream.cmd.fill %byte, %ss[%c32 for %c31] : i8",
+        "a fill of 31 bytes",
     ),
     "an argument as a result": (
         "util.return %out",
