@@ -11,7 +11,7 @@ from typing import Any
 from xml.sax.saxutils import escape
 
 from smartmem.cli.output import milliseconds, size
-from smartmem.passes.streaming.record import Record
+from smartmem.passes.streaming.record import Record, compared
 
 _BLOCKS = " ▁▂▃▄▅▆▇█"
 _SPARK_COLUMNS = 64
@@ -67,6 +67,9 @@ def summary_lines(target: str, record: Record) -> Iterator[tuple[str, str]]:
     proof = ", proven by windows" if facts["proven"] else ""
     yield "no plan beats", f"{milliseconds(facts['bound_us'] / 1e6)} (gap {facts['gap']:.0%})"
     yield "planner", facts["planner"] + proof
+    for other in compared(record) if record.plan.residencies else ():
+        memory, time_s = size(other["peak_weight_bytes"]), other["predicted_us"] / 1e6
+        yield f"by {other['planner']}", f"{milliseconds(time_s)} in {memory}"
     if record.plan.pinned and record.plan.residencies:
         yield "pinned", _pinned(record)
     steps = rows(record)

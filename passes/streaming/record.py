@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from smartmem.passes.streaming import naive
 from smartmem.passes.streaming.budget import Budget
 from smartmem.passes.streaming.coarsen import Coarse, coarsen
 from smartmem.passes.streaming.plan import Plan
@@ -82,6 +83,20 @@ def plan_for(problem: Problem, budget: Budget, solver_seconds: float = SOLVER_SE
     check_budget(problem, size_bytes)
     coarse = coarsen(problem, size_bytes)
     return Record(problem, size_bytes, coarse, plan(coarse.problem, size_bytes, solver_seconds))
+
+
+def compared(record: Record) -> list[dict[str, Any]]:
+    """What plans that need no planning would take, in the same steps: memory, and time."""
+    problem = record.coarse.problem
+    plans = [make(problem) for make in (naive.just_in_time, naive.next_layer, naive.same_kind)]
+    return [
+        {
+            "planner": made.planner,
+            "peak_weight_bytes": made.peak_bytes(problem),
+            "predicted_us": made.latency_us(problem),
+        }
+        for made in plans
+    ]
 
 
 def cheapest(problem: Problem) -> int:

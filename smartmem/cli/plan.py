@@ -80,6 +80,7 @@ def command(
             "target": name,
             **record.summary(),
             "pinned": list(record.plan.pinned),
+            "compared": records.compared(record),
             "steps": rows,
         }
         document |= {"curve": points} if curve else {}

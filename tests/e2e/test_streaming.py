@@ -103,6 +103,7 @@ def test_the_verb_shows_a_plan_and_writes_another(
         sum(row["hidden_bytes"] + row["exposed_bytes"] for row in shown["steps"])
         == (shown["streamed_bytes"])
     )
+    assert min(other["predicted_us"] for other in shown["compared"]) >= shown["bound_us"]
     latencies = [point["predicted_us"] for point in shown["curve"]]
     assert latencies[-1] == shown["predicted_preloaded_us"] == min(latencies)
     assert shown["measured"]["warm_median_seconds"] > 0
