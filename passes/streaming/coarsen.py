@@ -5,7 +5,9 @@ they read together is a small part of the budget. A step that reads more by itse
 the smallest feasible budget does not change.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 
 from smartmem.passes.streaming.problem import Problem, Step
 
@@ -23,31 +25,36 @@ class Coarse:
 
 def coarsen(problem: Problem, budget_bytes: int) -> Coarse:
     """Groups of steps of one section, each reading at most a sixteenth of the budget."""
-    groups = _groups(problem, budget_bytes // _PARTS)
-    step_of = [number for number, group in enumerate(groups) for _ in group]
+    return grouped(problem, _counts(problem, budget_bytes // _PARTS))
+
+
+def grouped(problem: Problem, counts: Sequence[int]) -> Coarse:
+    """The first ``counts[0]`` steps as one, the next ``counts[1]`` as another, and so on."""
+    step_of = [number for number, count in enumerate(counts) for _ in range(count)]
     weights = tuple(
         replace(w, uses=tuple(dict.fromkeys(step_of[use] for use in w.uses)))
         for w in problem.weights
     )
-    steps = tuple(_merged([problem.steps[number] for number in group]) for group in groups)
-    counts = tuple(len(group) for group in groups)
-    return Coarse(replace(problem, steps=steps, weights=weights), counts)
+    originals = iter(problem.steps)
+    steps = tuple(_merged(list(islice(originals, count))) for count in counts)
+    return Coarse(replace(problem, steps=steps, weights=weights), tuple(counts))
 
 
-def _groups(problem: Problem, limit_bytes: int) -> list[list[int]]:
-    groups: list[list[int]] = []
+def _counts(problem: Problem, limit_bytes: int) -> list[int]:
+    """How many steps each group has."""
+    counts: list[int] = []
     read: set[str] = set()
     for number, row in enumerate(problem.read_by):
         together = read | {w.name for w in row}
         size = problem.moving_bytes([problem.by_name[name] for name in together])
         is_first = number == 0 or problem.steps[number].section != problem.steps[number - 1].section
         if is_first or (size > limit_bytes and row):
-            groups.append([number])
+            counts.append(1)
             read = {w.name for w in row}
         else:
-            groups[-1].append(number)
+            counts[-1] += 1
             read = together
-    return groups
+    return counts
 
 
 def _merged(steps: list[Step]) -> Step:

@@ -5,7 +5,7 @@ from typing import Any
 
 from smartmem.passes.streaming import naive
 from smartmem.passes.streaming.budget import Budget
-from smartmem.passes.streaming.coarsen import Coarse, coarsen
+from smartmem.passes.streaming.coarsen import Coarse, coarsen, grouped
 from smartmem.passes.streaming.plan import Plan
 from smartmem.passes.streaming.planner import SOLVER_SECONDS, Planned, check_budget, plan
 from smartmem.passes.streaming.problem import Problem
@@ -46,7 +46,7 @@ class Record:
     def from_json(data: dict[str, Any]) -> "Record":
         """The record that ``to_json`` wrote."""
         problem = Problem.from_json(data["problem"])
-        coarse = coarsen(problem, data["budget_bytes"])
+        coarse = grouped(problem, data["counts"])
         made = Plan.from_json(data["plan"])
         latency = made.latency_us(coarse.problem)
         planned = Planned(made, latency, data["bound_us"], data["proven"], 0.0)
