@@ -48,7 +48,7 @@ def command(
     as_json: bool,
 ) -> None:
     """Show how the weights of the compiled model at PATH move."""
-    from smartmem import plan_view
+    from smartmem.cli import plan_view
     from smartmem.passes.streaming import record as records
     from smartmem.passes.streaming.budget import parse_budget
     from smartmem.runtime.bundle import Bundle
