@@ -1,0 +1,125 @@
+"""Our executor where Vulkan fails: each call that may fail does, once, and nothing is left behind.
+
+Also where a device has memory of its own: software Vulkan has not, but can be told to say so.
+"""
+
+import ctypes
+import gc
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from smartmem.compiler import compile_model
+from smartmem.errors import DeviceError
+from smartmem.runtime import native_api
+from smartmem.runtime.session import load
+
+HEADER = Path("/usr/include/vulkan/vulkan.h")
+pytestmark = [
+    pytest.mark.vulkan,
+    pytest.mark.skipif(not native_api.is_available(), reason="our executor is not built"),
+    pytest.mark.skipif(not (shutil.which("g++") and HEADER.exists()), reason="needs g++"),
+]
+TARGET = "llvmpipe"
+LAYERS = {
+    "VK_INSTANCE_LAYERS": "VK_LAYER_KHRONOS_validation",
+    "VK_LAYER_ENABLES": "VK_VALIDATION_FEATURE_ENABLE_SYNCHRONIZATION_VALIDATION_EXT",
+}
+LOST, OUT_OF_DEVICE_MEMORY = -4, -2
+MESSAGES = {LOST: "the device was lost while", OUT_OF_DEVICE_MEMORY: "out of device memory while"}
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("faults")
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(16, 32), nn.ReLU(), nn.Linear(32, 8)).eval()
+    path = folder / "net.smartmem"
+    return compile_model(
+        net, (torch.randn(4, 16),), targets=(TARGET,), out=path, storage="texel"
+    ).path
+
+
+@pytest.fixture(scope="module")
+def faulty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ctypes.CDLL]:
+    """Vulkan with faults, between the executor and the system's."""
+    source = Path(__file__).parents[1] / "native" / "faulty_vulkan.cpp"
+    library = tmp_path_factory.mktemp("native") / "faulty.so"
+    command = ["g++", "-std=c++17", "-shared", "-fPIC", source, "-o", library, "-ldl"]
+    subprocess.run(command, check=True)
+    loaded = ctypes.CDLL(str(library))
+    loaded.faulty_arm.argtypes = [ctypes.c_long, ctypes.c_int]
+    loaded.faulty_live_objects.restype = ctypes.c_long
+    gc.collect()
+    set_vulkan = native_api.library().sm_set_vulkan
+    set_vulkan.argtypes = [ctypes.c_void_p]
+    set_vulkan(ctypes.cast(loaded.faulty_get_instance_proc_addr, ctypes.c_void_p))
+    yield loaded
+    set_vulkan(None)
+
+
+def attempt(bundle: Path) -> torch.Tensor:
+    session = load(bundle, TARGET, executor="smartmem")
+    return session(torch.ones(4, 16))
+
+
+def test_a_device_with_memory_of_its_own(faulty: ctypes.CDLL, bundle: Path) -> None:
+    """Inputs and weights go through staging, results come back by a copy."""
+    wanted = load(bundle, TARGET, executor="iree")(torch.ones(4, 16))
+    for _ in range(3):
+        assert torch.equal(attempt(bundle), wanted)
+    gc.collect()
+    assert faulty.faulty_live_objects() == 0
+
+
+# Losing the device takes the same ways out as running out of memory: every seventh call will do.
+@pytest.mark.parametrize(("code", "step"), [(OUT_OF_DEVICE_MEMORY, 1), (LOST, 7)])
+def test_each_call_fails_once(faulty: ctypes.CDLL, bundle: Path, code: int, step: int) -> None:
+    wanted = attempt(bundle)
+    failures = 0
+    while True:
+        faulty.faulty_arm(failures, code)
+        try:
+            attempt(bundle)
+        except DeviceError as error:
+            assert MESSAGES[code] in str(error)
+        gc.collect()
+        assert faulty.faulty_live_objects() == 0, f"call {failures} leaks"
+        if not faulty.faulty_has_failed():
+            break
+        failures += step
+    faulty.faulty_arm(-1, 0)
+    # Memory, buffers, pools, layouts, pipelines, submissions and waits among them.
+    assert failures > 25
+    assert torch.equal(attempt(bundle), wanted)
+
+
+_UNDER_LAYERS = """
+import ctypes
+import sys
+import numpy as np
+from smartmem.runtime import native_api
+from smartmem.runtime.session import load
+faulty = ctypes.CDLL(sys.argv[1])
+set_vulkan = native_api.library().sm_set_vulkan
+set_vulkan.argtypes = [ctypes.c_void_p]
+set_vulkan(ctypes.cast(faulty.faulty_get_instance_proc_addr, ctypes.c_void_p))
+session = load(sys.argv[2], "llvmpipe", executor="smartmem")
+for _ in range(2):
+    session.run_flat([np.ones((4, 16), np.float32)])
+session.module.profile()
+"""
+
+
+def test_staging_is_valid(faulty: ctypes.CDLL, bundle: Path) -> None:
+    environment = {**os.environ, **LAYERS, "SMARTMEM_CACHE": "off"}
+    command = [sys.executable, "-c", _UNDER_LAYERS, faulty._name, str(bundle)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
