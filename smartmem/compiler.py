@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from smartmem.frontend.program import Program
     from smartmem.passes.base import PassReport
     from smartmem.passes.iree.cache import Cache
-    from smartmem.passes.iree.driver import Compiled
+    from smartmem.passes.iree.driver import Compiled, Module
     from smartmem.passes.moves import Move
     from smartmem.passes.streaming.budget import Budget
     from smartmem.passes.target import Storage, Target
@@ -190,6 +190,7 @@ def _write(
                 kind=build.target.kind,
                 iree_target=build.target.iree_target,
                 vmfb=build.compiled.module.vmfb,
+                needs=_needs(build.compiled.module),
                 schedule=build.compiled.module.schedule,
                 kernels=build.compiled.module.spirv,
                 translated=streamed.translated if streamed else None,
@@ -210,6 +211,16 @@ def _write(
             source={"graph_ops": program.graph_ops, "module_sha256": module_hash},
         )
     return CompiledModel(out, manifest, reports, writer.dropped)
+
+
+def _needs(module: Module) -> dict[str, Any]:
+    """What our executor needs of a device; nothing is known where it cannot run the module."""
+    from smartmem.passes.iree.needs import needs_of
+    from smartmem.runtime.schedule import decode
+
+    if module.schedule is None:
+        return {}
+    return needs_of(decode(module.schedule), module.spirv)
 
 
 def _report(program: Program, build: _TargetBuild) -> dict[str, Any]:

@@ -31,8 +31,8 @@ _LIMITS = {
 
 # Vulkan specification, appendix "Vulkan Environment for SPIR-V", and the Vulkan feature that
 # enables each SPIR-V capability (same specification, table "List of SPIR-V Capabilities").
-_VULKAN_OF_SPIRV = {"1.0": "1.0", "1.3": "1.1", "1.4": "1.1", "1.5": "1.2", "1.6": "1.3"}
-_FEATURES = {
+VULKAN_OF_SPIRV = {"1.0": "1.0", "1.3": "1.1", "1.4": "1.1", "1.5": "1.2", "1.6": "1.3"}
+FEATURES = {
     "Float16": "shaderFloat16",
     "Float64": "shaderFloat64",
     "Int16": "shaderInt16",
@@ -91,9 +91,9 @@ def parse(text: str) -> Requirements:
         name: int(found[1]) for name, pattern in _LIMITS.items() if (found := pattern.search(text))
     }
     return Requirements(
-        vulkan=_VULKAN_OF_SPIRV.get(match["spirv"], "1.3"),
+        vulkan=VULKAN_OF_SPIRV.get(match["spirv"], "1.3"),
         spirv=match["spirv"],
-        features=tuple(_FEATURES[word] for word in capabilities if word in _FEATURES),
+        features=tuple(FEATURES[word] for word in capabilities if word in FEATURES),
         extensions=extensions,
         limits=limits,
     )

@@ -29,6 +29,12 @@ SUBGROUP_CAPABILITIES = frozenset(range(61, 69))
 Words = tuple[int, ...]
 
 
+def version(code: bytes) -> str:
+    """The version of SPIR-V that a module states."""
+    header, _ = _parse(code)
+    return f"{header[1] >> 16 & 0xFF}.{header[1] >> 8 & 0xFF}"
+
+
 def capabilities(code: bytes) -> frozenset[int]:
     """What a module declares to need, by SPIR-V's numbers."""
     _, instructions = _parse(code)

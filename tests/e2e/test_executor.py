@@ -90,6 +90,17 @@ def test_the_same_as_eager(net: Net, bundle: Path, inputs: tuple[Tensor, ...]) -
     verify(load(bundle, TARGET, executor="smartmem"), net, inputs).raise_on_mismatch()
 
 
+def test_the_manifest_says_what_kernels_need(bundle: Path) -> None:
+    session = load(bundle, TARGET)
+    needs = session.manifest.targets[TARGET].needs
+    assert (needs["vulkan"], needs["extensions"]) == ("1.1", ["VK_KHR_timeline_semaphore"])
+    # The classifier sums over subgroups, of the size that the target states.
+    assert "arithmetic" in needs["subgroup_operations"]
+    assert needs["subgroup_sizes"] == [8]
+    assert needs["features"] == []
+    assert needs["storage_buffers"] + len(needs["texel_formats"]) >= 3
+
+
 def test_auto_is_ours_where_it_can_run(bundle: Path) -> None:
     assert load(bundle, TARGET).executor == "smartmem"
 

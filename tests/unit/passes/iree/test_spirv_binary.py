@@ -43,6 +43,10 @@ def test_capabilities() -> None:
     assert found & spirv_binary.SUBGROUP_CAPABILITIES == {63}
 
 
+def test_versions() -> None:
+    assert [spirv_binary.version(module(v)) for v in (0x00010000, 0x00010300)] == ["1.0", "1.3"]
+
+
 @pytest.mark.parametrize(
     "code",
     [b"", b"abc", b"\0" * 20, module(0x00010000, [5 << 16 | 17, 1]), module(0x00010000, [17])],
