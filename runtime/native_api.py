@@ -169,8 +169,15 @@ class Handle:
     def __init__(self, make: Callable[..., None], release: str) -> None:
         pointer = ctypes.c_void_p()
         make(ctypes.byref(pointer))
-        self.value = pointer
+        self._pointer = pointer
         self._release = weakref.finalize(self, getattr(library(), release), pointer)
+
+    @property
+    def value(self) -> ctypes.c_void_p:
+        """What the library's functions take; UserError after ``close``."""
+        if not self._release.alive:
+            raise UserError("the model was closed", hint="Load it again.")
+        return self._pointer
 
     def close(self) -> None:
         """Releases it now; it must not be used afterwards."""

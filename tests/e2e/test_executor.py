@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from smartmem.benchmarks.models import suite
 from smartmem.compiler import compile_model
+from smartmem.errors import UserError
 from smartmem.passes.iree.cache import Cache
 from smartmem.runtime import native_api
 from smartmem.runtime.session import load
@@ -155,6 +156,14 @@ def test_times_and_stats(bundle: Path, inputs: tuple[Tensor, ...]) -> None:
     profile = module.profile()
     assert len(profile) == stats["commands"]
     assert all(time_ns > 0 for time_ns in profile)
+
+
+def test_a_closed_session_is_told(bundle: Path, inputs: tuple[Tensor, ...]) -> None:
+    session = load(bundle, TARGET, executor="smartmem")
+    session.close()
+    session.close()
+    with pytest.raises(UserError, match="the model was closed"):
+        session(*inputs)
 
 
 def test_inputs_in_place(bundle: Path, inputs: tuple[Tensor, ...]) -> None:
