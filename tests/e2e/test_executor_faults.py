@@ -40,7 +40,8 @@ MESSAGES = {LOST: "the device was lost while", OUT_OF_DEVICE_MEMORY: "out of dev
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("faults")
     torch.manual_seed(0)
-    net = nn.Sequential(nn.Linear(16, 32), nn.ReLU(), nn.Linear(32, 8)).eval()
+    # Small: software Vulkan builds its kernels anew in each of many attempts.
+    net = nn.Linear(16, 8).eval()
     path = folder / "net.smartmem"
     return compile_model(
         net, (torch.randn(4, 16),), targets=(TARGET,), out=path, storage="texel"
@@ -80,6 +81,7 @@ def test_a_device_with_memory_of_its_own(faulty: ctypes.CDLL, bundle: Path) -> N
 
 
 # Losing the device takes the same ways out as running out of memory: every seventh call will do.
+@pytest.mark.slow
 @pytest.mark.parametrize(("code", "step"), [(OUT_OF_DEVICE_MEMORY, 1), (LOST, 7)])
 def test_each_call_fails_once(faulty: ctypes.CDLL, bundle: Path, code: int, step: int) -> None:
     wanted = attempt(bundle)
@@ -97,7 +99,7 @@ def test_each_call_fails_once(faulty: ctypes.CDLL, bundle: Path, code: int, step
         failures += step
     faulty.faulty_arm(-1, 0)
     # Memory, buffers, pools, layouts, pipelines, submissions and waits among them.
-    assert failures > 25
+    assert failures > 20
     assert torch.equal(attempt(bundle), wanted)
 
 
