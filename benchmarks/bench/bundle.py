@@ -32,6 +32,8 @@ from smartmem.errors import UserError
 if TYPE_CHECKING:
     import torch
 
+    from smartmem.passes.target import Storage
+
 INDEX = "bundle.json"
 # Tensors of fewer elements are sent: norms' statistics and biases among them.
 LEAST_DRAWN = 1 << 12
@@ -101,6 +103,7 @@ def write_bundle(
     size: str,
     targets: Sequence[str],
     *,
+    storage: "Storage" = "buffer",
     progress: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Any]:
     """Write the bundle; what it holds, as in its index, with the bytes of it all.
@@ -112,11 +115,12 @@ def write_bundle(
     rows: list[dict[str, Any]] = []
     for model in models:
         progress(f"{model}/{size}: compiling for {', '.join(targets)}")
-        rows.append(_write_model(folder / "models" / model, model, size, targets))
+        rows.append(_write_model(folder / "models" / model, model, size, targets, storage))
     _write_library(folder)
     index = {
         "models": rows,
         "targets": list(targets),
+        "storage": storage,
         "versions": results.versions(),
         "commit": results.commit(),
         "written": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -129,7 +133,9 @@ def _bytes_of(folder: Path) -> int:
     return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
 
 
-def _write_model(folder: Path, name: str, size: str, targets: Sequence[str]) -> dict[str, Any]:
+def _write_model(
+    folder: Path, name: str, size: str, targets: Sequence[str], storage: "Storage"
+) -> dict[str, Any]:
     """Compile one model with drawn weights; its row of the index."""
     from smartmem.benchmarks.bench.contenders.eager import write_reference
     from smartmem.benchmarks.models import suite
@@ -138,7 +144,8 @@ def _write_model(folder: Path, name: str, size: str, targets: Sequence[str]) -> 
     model, inputs = suite.build(f"{name}/{size}")
     drawn = draw_weights(model, inputs)
     folder.mkdir(parents=True)
-    compiled = compile_model(model, inputs, targets=tuple(targets), out=folder / ours.FOLDER)
+    out = folder / ours.FOLDER
+    compiled = compile_model(model, inputs, targets=tuple(targets), out=out, storage=storage)
     write_reference(model, inputs, folder)
     weights = compiled.path / compiled.manifest.weights.file
     write_recipe(weights, drawn, folder)

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from smartmem.cli.options import devices_option, executor_option, json_option
+from smartmem.cli.options import devices_option, executor_option, json_option, storage_option
 from smartmem.cli.output import print_json, progress
 from smartmem.errors import MismatchError, UserError
 
 if TYPE_CHECKING:
     from smartmem.benchmarks.bench.results import Row
+    from smartmem.passes.target import Storage
     from smartmem.runtime.session import Executor
 
 SIZES = ("full", "bench", "tiny")
@@ -73,6 +74,7 @@ SIZES = ("full", "bench", "tiny")
 @click.option(
     "--target", "targets", multiple=True, help="What --bundle compiles for; may be repeated."
 )
+@storage_option
 @json_option
 def command(
     names: tuple[str, ...],
@@ -90,6 +92,7 @@ def command(
     resume: bool,
     bundle: Path | None,
     targets: tuple[str, ...],
+    storage: Storage,
     as_json: bool,
 ) -> int:
     """Measure models of the suite. A wrong answer is told as WRONG, never as a time."""
@@ -103,13 +106,15 @@ def command(
         raise UserError("--resume needs the document to go on with", hint="Name it with --out.")
     if bool(targets) != (bundle is not None):
         raise UserError("--bundle and --target belong together: what to compile, and where to")
+    if storage != "buffer" and bundle is None:
+        raise UserError("--storage is for --bundle: other runs compile for buffers")
     contenders = peers.find([peers.OURS, *(n for n in against.split(",") if n)])
     models = chosen_models(names)
     if bundle is not None:
         from smartmem.benchmarks.bench.bundle import write_bundle
 
         with progress(as_json) as show:
-            written = write_bundle(bundle, models, size, targets, progress=show)
+            written = write_bundle(bundle, models, size, targets, storage=storage, progress=show)
         if as_json:
             print_json(written)
         else:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from smartmem.cli.options import budget_option, json_option, targets_option
+from smartmem.cli.options import budget_option, json_option, storage_option, targets_option
 from smartmem.cli.output import print_json, print_pairs, progress
 from smartmem.cli.summary import report_lines
 
@@ -33,13 +33,7 @@ if TYPE_CHECKING:
     metavar="NAME",
     help="Leave this pass out, to see what it gains; may be repeated.",
 )
-@click.option(
-    "--storage",
-    type=click.Choice(("buffer", "texel")),
-    default="buffer",
-    show_default=True,
-    help="How kernels of our Vulkan executor read weights.",
-)
+@storage_option
 @budget_option
 @json_option
 def command(

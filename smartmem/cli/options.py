@@ -69,3 +69,12 @@ def chosen_targets(bundle: Bundle, wanted: Sequence[str]) -> list[str]:
                 hint=f"It was compiled for {', '.join(known)}.",
             )
     return list(wanted) or sorted(known)
+
+
+storage_option = click.option(
+    "--storage",
+    type=click.Choice(("buffer", "texel")),
+    default="buffer",
+    show_default=True,
+    help="How kernels of our Vulkan executor read weights.",
+)
