@@ -123,6 +123,7 @@ def test_rooms_import_what_they_may() -> None:
             "frontend",
             "errors",
             "spelling",
+            "debug",
             "runtime",
             "compiler",
             "benchmarks",
