@@ -23,6 +23,8 @@ from smartmem.runtime.dtypes import dtype_of
 Wait = Literal["block", "poll"]
 _WAITS: dict[Wait, int] = {"block": 0, "poll": 1}
 _URI_START = "vulkan://GPU-"
+# A model's pipelines are some hundred KiB: this is room for all that anybody works on.
+_CACHED_MODELS = 256
 
 
 class ExecutorModule:
@@ -156,7 +158,15 @@ def _cache_folder() -> Path | None:
     folder = Path(setting or Path(base) / "smartmem") / "pipelines"
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        _prune(folder)
     except OSError:
         # A slower start, and no error.
         return None
     return folder
+
+
+def _prune(folder: Path) -> None:
+    """Drops the oldest files beyond those that are kept."""
+    files = sorted((file.stat().st_mtime, file) for file in folder.glob("*.pipelines"))
+    for _, file in files[:-_CACHED_MODELS]:
+        file.unlink(missing_ok=True)

@@ -158,6 +158,46 @@ def test_times_and_stats(bundle: Path, inputs: tuple[Tensor, ...]) -> None:
     assert all(time_ns > 0 for time_ns in profile)
 
 
+def test_a_damaged_kernel_is_told(bundle: Path, tmp_path: Path) -> None:
+    copied = tmp_path / "net.smartmem"
+    shutil.copytree(bundle, copied)
+    kernel = copied / "targets" / TARGET / "kernels" / "000.spv"
+    code = kernel.read_bytes()
+    kernel.write_bytes(code[:-4] + bytes(4))
+    with pytest.raises(UserError, match="its hash differs from the schedule's"):
+        load(copied, TARGET)
+    kernel.unlink()
+    with pytest.raises(UserError, match="No such file"):
+        load(copied, TARGET)
+
+
+def test_pipelines_are_kept_on_disk(
+    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SMARTMEM_CACHE", str(tmp_path))
+    monkeypatch.setattr("smartmem.runtime.executor._CACHED_MODELS", 3)
+
+    def hit() -> bool:
+        module: Any = load(bundle, TARGET, executor="smartmem").module
+        return bool(module.stats()["cache_hit"])
+
+    assert (hit(), hit()) == (False, True)
+    (kept,) = (tmp_path / "pipelines").iterdir()
+    content = kept.read_bytes()
+    kept.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    assert (hit(), hit()) == (False, True), "damage is found, and mended"
+    for number in range(5):
+        old = tmp_path / "pipelines" / f"{number}.pipelines"
+        old.touch()
+        os.utime(old, (number, number))
+    assert hit()
+    assert {file.name for file in (tmp_path / "pipelines").iterdir()} == {
+        kept.name,
+        "3.pipelines",
+        "4.pipelines",
+    }
+
+
 def test_a_closed_session_is_told(bundle: Path, inputs: tuple[Tensor, ...]) -> None:
     session = load(bundle, TARGET, executor="smartmem")
     session.close()
