@@ -67,6 +67,7 @@ docs: setup ## the pages made of recorded results
 	$(BIN)/python -m smartmem.benchmarks.operators.page docs/operators.md
 	$(BIN)/python -m smartmem.benchmarks.kernels
 	$(BIN)/python -m smartmem.benchmarks.streaming benchmarks/results/streaming-two-cores.json --render
+	$(BIN)/python -m smartmem.benchmarks.layouts page
 
 dev: setup ## what editors and the type checker need
 	$(BIN)/python scripts/typing_links.py
