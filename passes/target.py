@@ -26,10 +26,8 @@ _COMMON_FLAGS = (
 )
 # What our executor replays: kernels that bind each tensor by itself, through descriptors. Merged
 # bindings would hide which bytes a kernel reads.
-_VULKAN_FLAGS = (
-    "--iree-scheduling-optimize-bindings=false",
-    "--iree-vulkan-dispatch-abi=descriptors",
-)
+_DESCRIPTORS = "--iree-vulkan-dispatch-abi=descriptors"
+_UNMERGED = "--iree-scheduling-optimize-bindings=false"
 
 # Some of the names that iree-compile knows, to offer where one is misspelt.
 _IREE_NAMES = ("adreno-740", "valhall4", "rdna3", "ampere", "ada")
@@ -62,12 +60,16 @@ class Target:
     speeds: Speeds = field(default_factory=Speeds)
     # How our executor's kernels read weights.
     storage: Storage = "buffer"
+    # Whether kernels bind whole resources, and add offsets themselves, as IREE's do by default.
+    merges_bindings: bool = False
 
     @property
     def flags(self) -> tuple[str, ...]:
         """Options of iree-compile."""
-        ours = _VULKAN_FLAGS if self.kind == "vulkan" else ()
-        return (*_COMMON_FLAGS, *ours, *self.device_flags)
+        if self.kind == "cpu":
+            return (*_COMMON_FLAGS, *self.device_flags)
+        bindings = () if self.merges_bindings else (_UNMERGED,)
+        return (*_COMMON_FLAGS, *bindings, _DESCRIPTORS, *self.device_flags)
 
     @property
     def device_flags(self) -> tuple[str, ...]:

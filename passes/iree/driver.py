@@ -26,7 +26,7 @@ import tempfile
 import time
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cache as cached
 from importlib.metadata import version
 from pathlib import Path
@@ -45,12 +45,15 @@ from smartmem.passes.streaming.planner import check_budget
 from smartmem.passes.streaming.problem import Problem
 from smartmem.passes.streaming.record import Record, plan_for
 from smartmem.passes.target import Target, unknown_target
-from smartmem.runtime.schedule import FORMAT_VERSION
+from smartmem.runtime.schedule import FORMAT_VERSION, Dispatch, Schedule
 
 T = TypeVar("T")
 
 # The phase where kernels are SPIR-V or LLVM's IR, and the function around them is not changed yet.
 _TRANSLATED = "executable-targets"
+# What a GPU may ask of the offset of a bound range: minStorageBufferOffsetAlignment is 16 to 64 on
+# those we know.
+_OFFSET_BYTES = 64
 _STREAMS = "weights that move under a budget need IREE's runtime"
 
 logger = logging.getLogger(__name__)
@@ -210,12 +213,32 @@ def _compile_vulkan(stream_ir: str, target: Target, where: Path) -> Module:
     facts: dict[str, Any] = {}
     try:
         program = read_program(targets_ir, binary)
+        if not _is_aligned(program.schedule):
+            # IREE's runtime binds without a look. Ours asks the device, and may refuse.
+            vmfb, more = _compile_merged(stream_ir, target, where)
+            findings += more
         if target.storage == "texel":
             program, facts = _with_texels(targets_ir, program, target, where)
     except Unschedulable as reason:
         logger.info("no schedule for our executor: %s", reason)
         return Module(vmfb, findings, unschedulable=str(reason))
     return Module(vmfb, findings, program.schedule.encode(), program.kernels, texels=facts)
+
+
+def _is_aligned(schedule: Schedule) -> bool:
+    """Whether any GPU can bind each range that a kernel is given."""
+    dispatches = (c for c in schedule.commands if isinstance(c, Dispatch))
+    return all(use.offset % _OFFSET_BYTES == 0 for c in dispatches for use in c.uses)
+
+
+def _compile_merged(
+    stream_ir: str, target: Target, where: Path
+) -> tuple[bytes, tuple[Finding, ...]]:
+    """The vmfb with kernels that add offsets themselves, and what the guard found in them."""
+    extra = ["--compile-from=stream", "--iree-hal-dump-executable-configurations-to=merged"]
+    merging = replace(target, merges_bindings=True)
+    vmfb = _run(stream_ir, merging, extra, where, "merged.vmfb").read_bytes()
+    return vmfb, scan_folder(where / "merged")
 
 
 def _with_texels(
@@ -319,6 +342,8 @@ def compile_module(
     if budget is None:
         module, kernels = _with_kernels(compile_executables, stream_ir, target, store)
     else:
+        # The plan's slots begin anywhere, and only IREE's runtime runs it.
+        target = replace(target, merges_bindings=target.kind == "vulkan")
         problem = problem_of(stream_ir, target.speeds)
         check_budget(problem, budget.of(problem.total_bytes))
         translated, kernels = _with_kernels(translate, stream_ir, target, store)

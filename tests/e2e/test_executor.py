@@ -254,3 +254,25 @@ def test_validation_layers_have_nothing_to_say(bundle: Path) -> None:
     command = [sys.executable, "-c", _UNDER_LAYERS, str(bundle)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+class Unaligned(nn.Module):
+    """A kernel that reads from the sixteenth number of what another wrote."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(5, 7)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.linear(torch.cat([x, x + 1])[3:])
+
+
+def test_ranges_that_a_device_cannot_bind_are_left_to_iree(tmp_path: Path) -> None:
+    """There the kernels bind whole resources, which any device can."""
+    torch.manual_seed(0)
+    net, x = Unaligned().eval(), torch.randn(9, 5)
+    made = compile_model(net, (x,), targets=(TARGET,), out=tmp_path / "net.smartmem")
+    session = load(made.path, device=TARGET)
+    assert session.executor == "iree"
+    with torch.no_grad():
+        assert (session(x) - net(x)).norm() <= 1e-5 * net(x).norm()
