@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from smartmem.errors import DeviceError
+from smartmem.errors import DeviceError, UserError
 from smartmem.runtime.archive import write_archive
 from smartmem.runtime.module import DeviceModule
 from smartmem.runtime.session import as_numpy, as_torch
@@ -62,7 +62,7 @@ def test_dtypes_and_ranks(tmp_path: Path, uri: str, flags: list[str]) -> None:
         assert back.dtype == tensor.dtype
         assert torch.equal(back, tensor + tensor)
         assert result.flags.writeable
-    with pytest.raises(DeviceError, match="failed while running"):
+    with pytest.raises(UserError, match="disagree on the arguments"):
         module([np.zeros(7, np.float32)] * 4, [array.dtype for array in arrays])
 
 
