@@ -37,7 +37,7 @@ from smartmem.frontend.registry import HANDLERS, Handler, Refusal
 from smartmem.frontend.remedies import remedy_of
 from smartmem.frontend.source import location, source_of
 from smartmem.frontend.tree import input_tree, output_tree
-from smartmem.runtime.bundle import TensorSpec
+from smartmem.runtime.manifest import TensorSpec
 
 Value = Any
 

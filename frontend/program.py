@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from smartmem.runtime.bundle import TensorSpec
+from smartmem.runtime.manifest import TensorSpec
 
 
 @dataclass(frozen=True)
@@ -16,8 +16,8 @@ class Program:
     """``module`` defines ``@main``; ``weights`` holds row-major arrays by archive key.
 
     ``input_tree`` and ``output_tree`` say how the flat tensors nest in the user's call (see
-    ``runtime/bundle.py``). ``graph_ops`` and ``layout_ops`` count the graph's nodes that depend on
-    an input.
+    ``runtime/manifest.py``). ``graph_ops`` and ``layout_ops`` count the graph's nodes that depend
+    on an input.
     """
 
     module: Any

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from smartmem.errors import DeviceError
 from smartmem.runtime import native_api
-from smartmem.runtime.bundle import Manifest, TargetEntry
+from smartmem.runtime.manifest import Manifest, TargetEntry
 from smartmem.spelling import did_you_mean
 
 DeviceKind = Literal["cpu", "gpu", "software-vulkan"]

@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 
 from smartmem.errors import UserError
 from smartmem.runtime import native_api
-from smartmem.runtime.bundle import Bundle, TensorSpec
+from smartmem.runtime.bundle import Bundle
 from smartmem.runtime.dtypes import dtype_of
+from smartmem.runtime.manifest import TensorSpec
 
 Wait = Literal["block", "poll"]
 _WAITS: dict[Wait, int] = {"block": 0, "poll": 1}

@@ -21,9 +21,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smartmem.errors import DeviceError, UserError
-from smartmem.runtime.bundle import Bundle, Manifest, TargetEntry, TensorSpec
+from smartmem.runtime.bundle import Bundle
 from smartmem.runtime.devices import Device, select
 from smartmem.runtime.dtypes import dtype_of
+from smartmem.runtime.manifest import Manifest, TargetEntry, TensorSpec
 from smartmem.runtime.narrowing import refuse_outside
 from smartmem.runtime.tree import Tree, flatten, unflatten
 from smartmem.spelling import did_you_mean

@@ -17,7 +17,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from smartmem.runtime.bundle import BundleWriter, Manifest
+from smartmem.runtime.bundle_writer import BundleWriter
+from smartmem.runtime.manifest import Manifest
 from smartmem.timings import remember
 
 if TYPE_CHECKING:

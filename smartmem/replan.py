@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from smartmem.compiler import CompiledModel, Progress
-from smartmem.runtime.bundle import Bundle, BundleWriter
+from smartmem.runtime.bundle import Bundle
+from smartmem.runtime.bundle_writer import BundleWriter
 
 
 def replan(

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from smartmem.errors import UserError
 from smartmem.runtime.archive import write_archive
-from smartmem.runtime.bundle import Manifest, sha256_of
+from smartmem.runtime.manifest import Manifest, sha256_of
 
 RECIPE = "recipe.json"
 KEPT = "kept.bin"

@@ -17,7 +17,7 @@ from smartmem.errors import UserError, os_error
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from smartmem.runtime.bundle import TensorSpec
+    from smartmem.runtime.manifest import TensorSpec
     from smartmem.runtime.session import Executor
 
 
@@ -49,7 +49,8 @@ def command(
     as_json: bool,
 ) -> None:
     """Run the compiled model at PATH."""
-    from smartmem.runtime.bundle import Bundle, check_writable
+    from smartmem.runtime.bundle import Bundle
+    from smartmem.runtime.bundle_writer import check_writable
     from smartmem.runtime.session import Session
 
     bundle = Bundle.open(path)

@@ -22,7 +22,7 @@ import torch
 
 from smartmem.cli.main import main
 from smartmem.errors import UserError
-from smartmem.runtime import bundle as bundles
+from smartmem.runtime import bundle_writer
 from smartmem.runtime.session import load
 
 Capture = pytest.CaptureFixture[str]
@@ -385,7 +385,7 @@ def test_a_full_disk_leaves_the_old_bundle(
     path = tmp_path / "net.smartmem"
     shutil.copytree(compiled, path)
     before = sorted(str(file) for file in tmp_path.rglob("*"))
-    monkeypatch.setattr(bundles, "write_archive", full)
+    monkeypatch.setattr(bundle_writer, "write_archive", full)
     text = fails(capsys, 1, "compile", "bad_models:net", "-o", path)
     assert f"cannot write {path}: No space left on device" in text
     assert "free some space" in text

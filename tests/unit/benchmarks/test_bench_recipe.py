@@ -20,7 +20,8 @@ from smartmem.benchmarks.bench.task import Task
 from smartmem.benchmarks.models import suite
 from smartmem.errors import UserError
 from smartmem.runtime.archive import write_archive
-from smartmem.runtime.bundle import BundleWriter, Manifest
+from smartmem.runtime.bundle_writer import BundleWriter
+from smartmem.runtime.manifest import Manifest
 
 
 def test_the_numbers_never_change() -> None:
@@ -161,7 +162,7 @@ def test_a_damaged_bundle_is_refused(tmp_path: Path) -> None:
 
 
 def _manifest(sha256: str) -> Manifest:
-    from smartmem.runtime.bundle import WeightsEntry
+    from smartmem.runtime.manifest import WeightsEntry
 
     weights = WeightsEntry("weights.irpa", sha256, 0, 1)
     return Manifest((), (), {}, {}, {}, weights, {}, {})

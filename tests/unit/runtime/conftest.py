@@ -15,7 +15,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from smartmem.runtime.bundle import BundleWriter, TensorSpec
+from smartmem.runtime.bundle_writer import BundleWriter
+from smartmem.runtime.manifest import TensorSpec
 
 MODULE = """
 util.global private @w = #flow.parameter.named<"model"::"w"> : tensor<8x4xf32>

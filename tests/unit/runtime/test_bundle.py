@@ -12,7 +12,9 @@ import pytest
 from unit.runtime.conftest import SIGNATURE, WEIGHTS
 
 from smartmem.errors import UserError
-from smartmem.runtime.bundle import Bundle, BundleWriter, Manifest
+from smartmem.runtime.bundle import Bundle
+from smartmem.runtime.bundle_writer import BundleWriter
+from smartmem.runtime.manifest import Manifest
 
 Write = Callable[..., Path]
 

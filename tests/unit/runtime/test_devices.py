@@ -12,8 +12,8 @@ import pytest
 from smartmem.errors import DeviceError
 from smartmem.passes.target import known_targets
 from smartmem.runtime import devices, native_api
-from smartmem.runtime.bundle import Manifest, TargetEntry, WeightsEntry
 from smartmem.runtime.devices import Device, family_of, list_devices, select
+from smartmem.runtime.manifest import Manifest, TargetEntry, WeightsEntry
 
 DUMP = """name: NVIDIA H200
 path: GPU-aa

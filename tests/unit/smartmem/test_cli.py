@@ -17,7 +17,9 @@ from smartmem.cli.main import VERBS, main
 from smartmem.cli.run import random_inputs
 from smartmem.cli.summary import report_lines
 from smartmem.errors import UserError
-from smartmem.runtime.bundle import Bundle, BundleWriter, TensorSpec
+from smartmem.runtime.bundle import Bundle
+from smartmem.runtime.bundle_writer import BundleWriter
+from smartmem.runtime.manifest import TensorSpec
 from smartmem.timings import remember
 
 Capture = pytest.CaptureFixture[str]
