@@ -5,8 +5,9 @@ reshapes cost nothing, an elementwise op joins the kernel that makes its operand
 reads it, and every other op is a kernel of its own (``_DISPATCHES`` has those that are several).
 
 Memory is what results of kernels hold from the kernel that makes them to the last that reads them,
-the scores within an attention, and the padded copies that convolutions read (for Vulkan, IREE
-fills all of them at the start of a call). The module's results are apart, as in ``iree/count.py``.
+the scores within an attention, and the padded copies that convolutions read which have no kernel
+of their own (for Vulkan, IREE fills all of them at the start of a call). The module's results are
+apart, as in ``iree/count.py``.
 
 Held against iree-compile 3.13 in ``tests/e2e/test_check.py``: dispatches within 30 %, memory within
 a factor of two.
@@ -24,6 +25,7 @@ from smartmem.dialects.layout.attributes import ints
 from smartmem.dialects.layout.ops import shape
 from smartmem.passes.base import block_ops, functions, result_bytes
 from smartmem.passes.eliminate_views import index_map_of
+from smartmem.passes.rules.windows import own_kernel
 from smartmem.passes.target import DeviceKind
 
 # Dispatches of ops that are not one. Counted in what iree-compile 3.13 makes of our lowering.
@@ -67,7 +69,7 @@ def estimate(module: Any, device: DeviceKind) -> Estimate:
         for op in block_ops(function):
             if isinstance(op, ops.WeightOp):
                 stored.append(op.result)
-            _place(op, makers, kernels)
+            _place(op, makers, kernels, device)
     largest = max(map(result_bytes, [*stored, *(k.value for k in kernels)]), default=0)
     return Estimate(sum(k.dispatches for k in kernels), _peak(kernels, device), largest)
 
@@ -77,7 +79,9 @@ def is_gather(view: Any) -> bool:
     return algebra.factor(index_map_of(view)) is None
 
 
-def _place(op: Any, makers: dict[Any, _Kernel | None], kernels: list[_Kernel]) -> None:
+def _place(
+    op: Any, makers: dict[Any, _Kernel | None], kernels: list[_Kernel], device: DeviceKind
+) -> None:
     """Puts an op into a kernel, or makes one for it."""
     name = op.operation.name
     read = [kernel for value in op.operation.operands if (kernel := makers.get(value))]
@@ -93,7 +97,7 @@ def _place(op: Any, makers: dict[Any, _Kernel | None], kernels: list[_Kernel]) -
             _dispatches(op),
             op.operation.results[0],
             scratch_bytes=_scores_bytes(op),
-            padded_bytes=_padded_bytes(op),
+            padded_bytes=_padded_bytes(op, device),
         )
         kernels.append(home)
     for kernel in read:
@@ -129,9 +133,11 @@ def _uses(value: Any) -> int:
     return sum(1 for _ in value.uses)
 
 
-def _padded_bytes(op: Any) -> int:
-    """Bytes of a convolution's input with its border; 0 without one."""
-    if not isinstance(op, ops.ConvOp):
+def _padded_bytes(op: Any, device: DeviceKind) -> int:
+    """Bytes of a convolution's input with its border; 0 without one, or where the kernel reads it
+    as it is.
+    """
+    if not isinstance(op, ops.ConvOp) or own_kernel(op, device).taken:
         return 0
     low, high = ints(op.attributes["pad_low"]), ints(op.attributes["pad_high"])
     if not any((*low, *high)):

@@ -83,7 +83,14 @@ def exported(name: str, target: str) -> Any:
     return export(FamilyModel(family).eval(), tuple(family.inputs.values()))
 
 
-ON_CPU = [pytest.param(name, "cpu", id=f"{name}, cpu") for name in FAMILIES]
+# What runs on software Vulkan runs on the CPU at night only: there PyTorch's own samples judge each
+# op in every run (test_operators.py).
+ON_CPU = [
+    pytest.param(
+        name, "cpu", id=f"{name}, cpu", marks=[pytest.mark.nightly] if family.vulkan else []
+    )
+    for name, family in FAMILIES.items()
+]
 ON_VULKAN = [
     pytest.param(name, "llvmpipe", id=f"{name}, llvmpipe", marks=pytest.mark.vulkan)
     for name, family in FAMILIES.items()
@@ -112,6 +119,7 @@ class _Asked(dict[str, Any]):
         return super().get(key, default)
 
 
+@pytest.mark.nightly
 def test_every_import_rule_has_a_case(monkeypatch: pytest.MonkeyPatch) -> None:
     from smartmem.dialects import layout
     from smartmem.frontend import families, importer
