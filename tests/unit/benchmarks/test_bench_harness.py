@@ -95,6 +95,7 @@ def test_a_bad_contender_costs_its_row_only(
     assert ("WRONG" in line(bad)) == (status == "wrong")
 
 
+@pytest.mark.slow
 def test_a_hang_is_ended(measure: Measure) -> None:
     started = time.monotonic()
     rows = measure(bad="hang 3", good="fine", limits=replace(LIMITS, call_s=10))
@@ -103,6 +104,7 @@ def test_a_hang_is_ended(measure: Measure) -> None:
     assert time.monotonic() - started < 300, "not the ten minutes that it sleeps"
 
 
+@pytest.mark.slow
 def test_what_fails_to_start_is_ended_at_once(task: Task) -> None:
     """The rows come while the others are still at work."""
     harness = Harness(
@@ -126,6 +128,7 @@ def _command(pid: str) -> str:
     return Path(f"/proc/{pid}/cmdline").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_memory_is_bounded(measure: Measure) -> None:
     rows = measure(bad="grow 2", good="fine", limits=replace(LIMITS, memory_bytes=400 << 20))
     assert rows["bad"].status == "memory"

@@ -18,6 +18,8 @@ from smartmem.benchmarks.models import (
 )
 from smartmem.benchmarks.models.registry import SIZES
 
+pytestmark = pytest.mark.slow
+
 OWN = (
     "autoformer",
     "biformer",

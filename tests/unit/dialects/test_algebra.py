@@ -159,6 +159,7 @@ def expressions(draw: st.DrawFn, depth: int = 4) -> Expr:
             return inner % draw(st.sampled_from([2, 3, 4, 6, 12]))
 
 
+@pytest.mark.slow
 @settings(PROPERTY, max_examples=200)
 @given(expressions(), st.tuples(*[st.integers(1, 9)] * 3))
 def test_simplify_keeps_every_value(expr: Expr, extents: tuple[int, ...]) -> None:
@@ -311,6 +312,7 @@ def chains(
     return maps, functions, shape
 
 
+@pytest.mark.slow
 @settings(PROPERTY, max_examples=200)
 @given(chains())
 def test_chains_equal_numpy(

@@ -37,6 +37,7 @@ def parse(text: str) -> object:
     return ir.AffineMapAttr.parse(f"affine_map<{text}>").value
 
 
+@pytest.mark.slow
 @PROPERTY
 @given(views())
 def test_round_trip(view: IndexMap) -> None:
@@ -46,6 +47,7 @@ def test_round_trip(view: IndexMap) -> None:
         assert np.array_equal(ours, theirs)
 
 
+@pytest.mark.slow
 @PROPERTY
 @given(views())
 def test_the_text_is_mlirs(view: IndexMap) -> None:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from unit.frontend.nets import imported_net
 
 from smartmem.dialects._mlir import ir
@@ -31,6 +32,7 @@ def test_twice_the_same() -> None:
     assert texts() == texts()
 
 
+@pytest.mark.slow
 def test_another_hash_seed_gives_the_same() -> None:
     code = (
         "import sys; sys.path.insert(0, sys.argv[1]);"

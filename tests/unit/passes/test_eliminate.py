@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -61,6 +62,7 @@ def run(step: Pass, shape: Shape, make: Any) -> tuple[int, int]:
         return count - 1, len(block_ops(main)) - 1
 
 
+@pytest.mark.slow
 @PROPERTY
 @given(st.data())
 def test_view_chains(data: st.DataObject) -> None:
@@ -87,6 +89,7 @@ def test_view_chains(data: st.DataObject) -> None:
     assert after <= before
 
 
+@pytest.mark.slow
 @PROPERTY
 @given(st.data())
 def test_concats_of_slices(data: st.DataObject) -> None:

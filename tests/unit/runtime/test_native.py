@@ -231,6 +231,7 @@ def _mutations(data: bytes, count: int) -> Callable[[], bytes]:
     return mutate
 
 
+@pytest.mark.slow
 def test_hostile_schedules_never_crash(device: native_api.Handle, place: Path) -> None:
     mutate = _mutations(SCHEDULE.encode(), 1500)
     loaded = 0
@@ -262,6 +263,7 @@ def _sizes(model: native_api.Handle) -> tuple[list[int], list[int]]:
     )
 
 
+@pytest.mark.slow
 def test_hostile_archives_never_crash(device: native_api.Handle, place: Path) -> None:
     archive = place / "weights.irpa"
     mutate = _mutations(archive.read_bytes()[:512], 500)
@@ -282,6 +284,7 @@ def test_a_damaged_schedule_is_told(device: native_api.Handle, place: Path) -> N
         load(device, place, bytes(data))
 
 
+@pytest.mark.slow
 def test_loading_again_and_again_takes_no_memory(device: native_api.Handle, place: Path) -> None:
     def cycles(count: int) -> int:
         for _ in range(count):

@@ -14,6 +14,8 @@ from smartmem.cli.main import main
 from smartmem.passes.iree import driver
 from smartmem.passes.rules.slow import RULES
 
+pytestmark = pytest.mark.slow
+
 Capture = pytest.CaptureFixture[str]
 F = nn.functional
 

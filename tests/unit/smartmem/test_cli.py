@@ -259,6 +259,7 @@ def test_verify(capsys: Capture, bundle: Path, spec: str) -> None:
     assert row["relative_l2"] <= row["tolerance"] == 1e-4
 
 
+@pytest.mark.slow
 def test_verify_mismatch(capsys: Capture, bundle: Path, spec: str) -> None:
     code, data = run_json(capsys, "verify", str(bundle), "--source", f"{spec}:thrice")
     assert (code, data["ok"]) == (3, False)
@@ -324,6 +325,7 @@ def test_bugs_are_called_bugs(
     assert "Traceback" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_target_names() -> None:
     check_target_names(["cpu", "vulkan", "llvmpipe", "adreno-740", "sm_89", "gfx1100", "valhall4"])
     for wrong, near in (("adrano", "adreno"), ("vulcan", "vulkan"), ("llvm-pipe", "llvmpipe")):
