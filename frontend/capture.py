@@ -1,7 +1,8 @@
 """The graph TorchDynamo hands over becomes a functional ATen program for one set of arguments.
 
 Parameters are bound as buffers, so that the export sees them as constants. A buffer that the graph
-writes to is no constant: it becomes an input again, as the graph's other inputs are.
+writes to is no constant: it becomes an input again, as the graph's other inputs are. Ops of
+training mode are taken too: what they draw, PyTorch draws (``draws.py``).
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,6 +15,7 @@ from torch.export import ExportedProgram
 from torch.export.graph_signature import InputKind
 from torch.fx import GraphModule, Interpreter, Node
 
+from smartmem.frontend.draws import detach, retain
 from smartmem.frontend.export import export
 from smartmem.frontend.tracing import traced
 
@@ -86,8 +88,7 @@ class BoundGraph(torch.nn.Module):
 def capture(graph: GraphModule, arguments: Sequence[Any], frozen: Sequence[int]) -> Captured:
     """``graph`` for arguments of these shapes and values, those at ``frozen`` as constants.
 
-    Raises UserError for a graph of training mode, and whatever torch.export raises for what it
-    cannot trace.
+    Raises whatever torch.export raises for what it cannot trace.
     """
     module = BoundGraph(graph, {i: arguments[i] for i in frozen}).eval()
     inputs = tuple(
@@ -95,7 +96,10 @@ def capture(graph: GraphModule, arguments: Sequence[Any], frozen: Sequence[int])
         for i, a in enumerate(arguments)
         if i not in module.names
     )
-    program = export(traced(module, inputs), ())
+    program = traced(module, inputs)
+    retain(program)
+    program = export(program, (), training=True)
+    detach(program)
     written = set(program.graph_signature.buffers_to_mutate.values())
     constant = [i for i in frozen if module.names[i] not in written]
     if len(constant) < len(frozen):

@@ -2,7 +2,8 @@
 
 Position ids, masks, relative-position tables and transposed parameters are computed once here, at
 compile time. A pure broadcast is left in the graph: folding it would only make the archive larger.
-A tensor without elements depends on nothing, whatever it is made from.
+A tensor without elements depends on nothing, whatever it is made from. One whose contents nobody
+wrote holds zeros, and takes the memory of one.
 """
 
 from collections.abc import Mapping
@@ -12,8 +13,11 @@ import torch
 from torch.fx import Node
 
 from smartmem.frontend import empties
+from smartmem.frontend.draws import is_random
 
 _BROADCASTS = frozenset({"expand"})
+# Their contents are not defined, and would differ from run to run.
+_UNWRITTEN = frozenset({"empty", "empty_permuted", "empty_strided"})
 
 
 def _name(node: Node) -> str:
@@ -21,15 +25,18 @@ def _name(node: Node) -> str:
     return schema.name.split("::")[1] if schema else ""
 
 
-def _is_random(node: Node) -> bool:
-    return torch.Tag.nondeterministic_seeded in getattr(node.target, "tags", ())
-
-
 def _grows(node: Node) -> bool:
     if _name(node) not in _BROADCASTS:
         return False
     source = node.all_input_nodes[0].meta["val"]
     return node.meta["val"].numel() > source.numel()
+
+
+def _zeros(like: torch.Tensor) -> torch.Tensor:
+    """Zeros with the shape of ``like``, and with its strides where it does not lie in order."""
+    if like.is_contiguous():
+        return torch.zeros((), dtype=like.dtype).expand(like.shape)
+    return torch.empty_strided(like.shape, like.stride(), dtype=like.dtype).zero_()
 
 
 def fold(graph: torch.fx.Graph, known: Mapping[Node, torch.Tensor]) -> dict[Node, Any]:
@@ -40,11 +47,14 @@ def fold(graph: torch.fx.Graph, known: Mapping[Node, torch.Tensor]) -> dict[Node
     for node in graph.nodes:
         if node not in values and node.op != "output" and empties.is_empty(node):
             values[node] = empties.value(node)
-        if node in values or node.op != "call_function" or _is_random(node):
+        if node in values or node.op != "call_function" or is_random(node):
             continue
         if any(source not in values for source in node.all_input_nodes):
             continue
         if _grows(node):
+            continue
+        if _name(node) in _UNWRITTEN:
+            values[node] = _zeros(node.meta["val"])
             continue
         args, kwargs = torch.fx.node.map_arg((node.args, node.kwargs), lambda n: values[n])
         with torch.no_grad():

@@ -30,6 +30,9 @@ logger = logging.getLogger(__name__)
 
 _CHECKS = ("content", "version")
 
+# Else TorchDynamo leaves nn.LSTM, nn.GRU and nn.RNN to eager, and tells nobody.
+torch._dynamo.config.allow_rnn = True
+
 
 @dataclass(frozen=True)
 class Options:

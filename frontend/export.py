@@ -16,7 +16,7 @@ from torch.export import ExportedProgram
 from torch.export._tree_utils import reorder_kwargs
 from torch.utils._pytree import tree_leaves
 
-from smartmem.errors import UserError
+from smartmem.errors import UnsupportedError, UnsupportedOp, UserError, not_supported
 from smartmem.frontend import decompositions, types
 from smartmem.frontend.settle import settled
 from smartmem.frontend.source import source_of
@@ -82,38 +82,64 @@ _TRAINING_ONLY = frozenset(
 )
 
 
-def decomposition_table() -> Mapping[Any, Callable[..., Any]]:
-    """PyTorch's default decompositions without the ops in ``KEPT_WHOLE``, and our own."""
+def decomposition_table(*, training: bool = False) -> Mapping[Any, Callable[..., Any]]:
+    """PyTorch's default decompositions without the ops in ``KEPT_WHOLE``, and our own; those of
+    training mode on request.
+    """
     table = dict(torch.export.default_decompositions())
     for op in list(table):
         if op._schema.name.split("::")[1] in KEPT_WHOLE:
             table.pop(op)
-    return table | decompositions.table()
+    return table | decompositions.table(training=training)
 
 
 def export(
     source: torch.nn.Module | ExportedProgram,
     example_inputs: tuple[Any, ...],
     example_kwargs: Mapping[str, Any] | None = None,
+    *,
+    training: bool = False,
 ) -> ExportedProgram:
-    """``source`` as a functional graph for inference with the shapes of ``example_inputs``.
+    """``source`` as a functional graph for the shapes of ``example_inputs``.
+
+    training: take ops of training mode too; the graph may then draw random numbers and write to
+    its buffers.
 
     Raises UserError where ``torch.export`` refuses it, an op of training mode is left in the graph
     or an example does not fit the type that artefacts have for it; UnsupportedError where its
-    Python depends on the values of a tensor.
+    Python depends on the values of a tensor, or an input or weight is sparse.
     """
     if not isinstance(source, ExportedProgram):
         source = _trace(source, example_inputs, example_kwargs or {})
+    if not training:
+        _refuse_layouts(source)
     with torch.no_grad(), warnings.catch_warnings():
         # PyTorch copies its own pytree specs through a class it has deprecated.
         warnings.filterwarnings("ignore", message=".*LeafSpec.*", category=FutureWarning)
-        program = source.run_decompositions(dict(decomposition_table()))
+        table = dict(decomposition_table(training=training))
+        program = source.run_decompositions(dict(table))
         fixed = settled(program)
         if fixed is not None:
-            program = fixed.run_decompositions(dict(decomposition_table()))
-    _refuse_training(program)
+            program = fixed.run_decompositions(dict(table))
+    if not training:
+        _refuse_training(program)
     _refuse_wide(program, example_inputs, example_kwargs or {})
     return program
+
+
+def _refuse_layouts(program: ExportedProgram) -> None:
+    """UnsupportedError with a row for each input, parameter and buffer that is not dense."""
+    rows: list[UnsupportedOp] = []
+    for spec in program.graph_signature.input_specs:
+        node = next(n for n in program.graph.nodes if n.name == spec.arg.name)
+        value = node.meta.get("val")
+        if isinstance(value, torch.Tensor) and value.layout != torch.strided:
+            kind = spec.kind.name.lower().replace("_", " ").removeprefix("user ")
+            reason = f"a tensor of layout {value.layout} is not supported"
+            name = f"'{spec.target or spec.arg.name}'"
+            rows.append(UnsupportedOp(kind, name, reason, "make it dense: tensor.to_dense()"))
+    if rows:
+        raise UnsupportedError(not_supported(len(rows)), rows)
 
 
 def _refuse_training(program: ExportedProgram) -> None:

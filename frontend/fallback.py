@@ -31,8 +31,9 @@ class CompileReport:
     parts: compiled artefacts. crossings: tensors that pass between a part and an eager op, or
     between two parts, in one call. unsupported: every call that cannot be compiled, with Python
     line, reason and remedy. other_eager_ops: calls that could be, but lie between such calls, read
-    what has no type in an artefact, or are too few for a part of their own. graph_breaks: where
-    TorchDynamo ended a graph since the report before this one.
+    what has no type in an artefact, or are too few for a part of their own. draws: calls by which
+    PyTorch's generator draws numbers that parts read; they count neither as ops nor as eager.
+    graph_breaks: where TorchDynamo ended a graph since the report before this one.
     """
 
     inputs: tuple[str, ...]
@@ -43,6 +44,7 @@ class CompileReport:
     parts: int
     crossings: int
     unsupported: tuple[UnsupportedOp, ...]
+    draws: int = 0
     graph_breaks: tuple[str, ...] = ()
 
     @property
@@ -71,6 +73,8 @@ class CompileReport:
             f"compiled parts: {self.parts}, tensors that cross: {self.crossings}"
         )
         lines = [f"graph of ({inputs}): {eager}"]
+        if self.draws:
+            lines[0] += f", random draws: {self.draws}"
         if self.graph_breaks:
             lines += [f"{counted(len(self.graph_breaks), 'graph break')}:"]
             lines += [f"  {broken}" for broken in self.graph_breaks]

@@ -93,27 +93,44 @@ def _effects(program: ExportedProgram) -> list[UnsupportedOp]:
     ]
 
 
-def refuse_mutation(program: ExportedProgram) -> None:
-    """UnsupportedError where the program writes to an input or to a buffer."""
-    mutated = [s for s in program.graph_signature.output_specs if s.kind != OutputKind.USER_OUTPUT]
-    if mutated:
-        raise UnsupportedError(
-            "the model changes its own state while it runs: "
-            + ", ".join(f"{s.target} ({s.kind.name.lower()})" for s in mutated),
-            hint="smartmem compiles functions of their inputs: pass the state in and out, or "
-            "switch the cache off.",
-        )
+_WRITTEN = {
+    OutputKind.USER_INPUT_MUTATION: "input",
+    OutputKind.BUFFER_MUTATION: "buffer",
+    OutputKind.PARAMETER_MUTATION: "parameter",
+}
+
+
+def mutations(program: ExportedProgram) -> dict[Node, UnsupportedOp]:
+    """The calls whose results the program writes to an input, a buffer or a parameter: an artefact
+    is a function of its inputs.
+    """
+    by_name = {node.name: node for node in program.graph.nodes}
+    rows: dict[Node, UnsupportedOp] = {}
+    for spec in program.graph_signature.output_specs:
+        if spec.kind in _WRITTEN:
+            node = by_name[spec.arg.name]
+            rows[node] = UnsupportedOp(
+                str(node.target),
+                str(source_of(node)),
+                f"it writes to the {_WRITTEN[spec.kind]} '{spec.target}'",
+                "return the new value and pass it in at the next call (torch.compile does so), or "
+                "switch the cache off",
+            )
+    return rows
 
 
 def refuse_dynamic(user: Sequence[Node]) -> None:
     """UnsupportedError where an input has no fixed shape."""
     for node in user:
         value = node.meta["val"]
-        if isinstance(value, torch.Tensor) and not all(isinstance(s, int) for s in value.shape):
-            raise UnsupportedError(
-                f"input '{node.name}' has a dynamic shape {tuple(value.shape)}",
-                hint="Export with fixed shapes, once per size.",
-            )
+        shape = value.shape if isinstance(value, torch.Tensor) else ()
+        for dim, size in enumerate(shape):
+            if not isinstance(size, int):
+                raise UnsupportedError(
+                    f"dimension {dim} of input '{node.name}' is dynamic",
+                    hint="smartmem compiles for fixed shapes: export without dynamic_shapes, once "
+                    "per size.",
+                )
 
 
 def results_of(node: Node) -> list[Any]:

@@ -26,9 +26,9 @@ from smartmem.frontend.graph import (
     is_static,
     known_inputs,
     live_nodes,
+    mutations,
     op_name,
     refuse_dynamic,
-    refuse_mutation,
     refuse_shape,
     results_of,
 )
@@ -176,7 +176,6 @@ class _Importer:
             raise Refusal(str(error)) from error
 
     def run(self) -> Program:
-        refuse_mutation(self.program)
         refuse_dynamic(self.user)
         inputs = self.tensor_inputs()
         _refuse_types(inputs)
@@ -185,11 +184,9 @@ class _Importer:
         results = [by_name[a.name] for a in outputs if isinstance(a, TensorArgument)]
         module = ir.Module.create()
         main = self._import_body(module, inputs)
-        if self.refused:
-            raise UnsupportedError(
-                not_supported(len(self.refused)),
-                list(self.refused.values()),
-            )
+        rows = [*self.refused.values(), *mutations(self.program).values()]
+        if rows:
+            raise UnsupportedError(not_supported(len(rows)), rows)
         with ir.InsertionPoint(main.entry_block):
             returned = [
                 types.left(self.value(n), n.meta["val"].dtype)

@@ -13,10 +13,17 @@ from typing import Any
 import torch
 from torch.fx import GraphModule
 
-from smartmem.errors import DeviceError, SmartmemError, UnsupportedOp, UserError
+from smartmem.errors import (
+    DeviceError,
+    SmartmemError,
+    UnsupportedError,
+    UnsupportedOp,
+    UserError,
+)
 from smartmem.frontend.capture import Captured, capture
+from smartmem.frontend.draws import draws
 from smartmem.frontend.fallback import CompileReport
-from smartmem.frontend.partition import Part, Split, flops, is_call, split
+from smartmem.frontend.partition import Part, Split, flops, flops_of, is_call, split
 from smartmem.frontend.source import source_of
 from smartmem.runtime.devices import Device
 from smartmem.runtime.session import Session, load
@@ -49,15 +56,14 @@ def build(
 ) -> Built:
     """``graph`` for arguments like these, its artefacts in ``folder``.
 
-    Raises UserError for a graph of training mode, DeviceError where there is no such device; with
-    ``strict`` also UnsupportedError with a table of all that would run in eager, and what a
-    compiler raises.
+    Raises DeviceError where there is no such device; with ``strict`` also UnsupportedError with a
+    table of all that would run in eager, and what a compiler raises.
     """
     inputs = tuple(_described(a) for i, a in enumerate(arguments) if i not in frozen)
     try:
         captured, pieces, rows = _captured(graph, arguments, frozen)
     except _NotCaptured as error:
-        report = _whole_in_eager(graph, inputs, error.reason)
+        report = _whole_in_eager(graph, arguments, inputs, error)
         if strict:
             raise report.error() from error
         return Built(graph, (), report)
@@ -81,9 +87,12 @@ def build(
 
 
 class _NotCaptured(Exception):
-    def __init__(self, reason: str) -> None:
+    """The whole graph runs in eager: why, and the calls to blame, where they are known."""
+
+    def __init__(self, reason: str, rows: Sequence[UnsupportedOp] = ()) -> None:
         super().__init__(reason)
         self.reason = reason
+        self.rows = tuple(rows)
 
 
 def _captured(
@@ -106,8 +115,10 @@ def _captured(
             found = survey(captured.program)
         pieces = split(captured, found, arguments)
     except Exception as error:
-        raise _NotCaptured(_first_line(error)) from error
-    rows = [row for node, row in found.refused.items() if is_call(node)]
+        rows = error.rows if isinstance(error, UnsupportedError) else ()
+        raise _NotCaptured(_first_line(error), rows) from error
+    drawing = draws(captured.program, found.known)
+    rows = [r for node, r in found.refused.items() if is_call(node) and node not in drawing]
     return captured, pieces, rows
 
 
@@ -188,6 +199,7 @@ def _report(
         eager_flops=sum(map(flops, eager)),
         parts=len(pieces.parts) - len(failed),
         crossings=pieces.crossings,
+        draws=pieces.draws,
         unsupported=(*rows, *failed.values()),
     )
 
@@ -201,16 +213,18 @@ def _failure(part: Part, error: Exception) -> UnsupportedOp:
     )
 
 
-def _whole_in_eager(graph: GraphModule, inputs: tuple[str, ...], reason: str) -> CompileReport:
+def _whole_in_eager(
+    graph: GraphModule, arguments: Sequence[Any], inputs: tuple[str, ...], error: _NotCaptured
+) -> CompileReport:
     calls = [n for n in graph.graph.nodes if n.op.startswith("call")]
-    row = UnsupportedOp(
+    whole = UnsupportedOp(
         op="the whole graph",
         location=str(source_of(calls[0])) if calls else "no call",
-        reason=reason,
+        reason=error.reason,
         remedy="rewrite that call, or put it behind torch._dynamo.disable",
     )
-    count = len(calls)
-    return CompileReport(inputs, count, count, 0, 0, 0, 0, (row,))
+    count, work = len(calls), flops_of(graph, arguments)
+    return CompileReport(inputs, count, count, work, work, 0, 0, (whole, *error.rows))
 
 
 def _described(argument: Any) -> str:

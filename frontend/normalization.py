@@ -148,9 +148,9 @@ def instance_norm(
     training: bool,
     momentum: float,
     eps: float,
-) -> tuple[Value, None, None]:
+) -> tuple[Value, Value | None, Value | None]:
     """Normalisation of each channel by its own statistics, as instance norm asks for: a layer norm
-    over the rest.
+    over the rest; and the statistics where they are used.
     """
     own = build.shape(input)
     order = [1, 0, *range(2, len(own))]
@@ -158,7 +158,11 @@ def instance_norm(
     rows = build.reshape(channels_first, (own[1], math.prod(own) // own[1]))
     normal = build.reshape(build.layer_norm(rows, 1, eps, None, None), build.shape(channels_first))
     per_channel = (own[1], *[1] * (len(own) - 2))
-    return _affine(build.permute(normal, order), weight, bias, per_channel), None, None
+    result = _affine(build.permute(normal, order), weight, bias, per_channel)
+    if not (_is_read(ctx, 1) or _is_read(ctx, 2)):
+        return result, None, None
+    mean, spread = _statistics(rows, [1], eps)
+    return result, build.cast(mean, ctx.element()), build.cast(spread, ctx.element())
 
 
 def _per_channel(value: Value, rank: int) -> Value:

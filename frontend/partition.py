@@ -8,6 +8,7 @@ Results that are views of an argument, or of another result, are made in eager f
 since they must share its memory; so is what the graph writes to its arguments.
 """
 
+import contextlib
 import math
 import operator
 from collections.abc import Mapping, Sequence
@@ -16,6 +17,7 @@ from typing import Any
 
 import torch
 from torch._ops import OpOverload
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.export.graph_signature import OutputKind
 from torch.fx import GraphModule, Node
 from torch.fx.passes.infra.partitioner import CapabilityBasedPartitioner
@@ -25,6 +27,7 @@ from torch.utils import flop_counter
 
 from smartmem.errors import UserError
 from smartmem.frontend.capture import BoundGraph, Captured
+from smartmem.frontend.draws import draws, is_random
 from smartmem.frontend.importer import Survey
 from smartmem.frontend.registry import HANDLERS
 
@@ -86,12 +89,14 @@ class Part:
 @dataclass(frozen=True)
 class Split:
     """``graph`` takes the captured graph's arguments and returns what ``written`` (argument, index
-    of its new value) and ``results`` refer to. ``eager`` are the calls outside all parts.
+    of its new value) and ``results`` refer to. ``eager`` are the calls outside all parts, less
+    those that draw random numbers for them and read nothing: ``draws`` counts these.
     """
 
     graph: GraphModule
     parts: tuple[Part, ...]
     eager: tuple[Node, ...]
+    draws: int
     crossings: int
     written: tuple[tuple[int, int], ...]
     results: tuple[Result, ...]
@@ -121,6 +126,18 @@ def flops(node: Node) -> int:
         return 0
     with flop_counter.FlopCounterMode(display=False, custom_mapping=_FORMULAS) as counter:
         node.target(*args, **kwargs)
+    return counter.get_total_flops()
+
+
+def flops_of(graph: GraphModule, arguments: Sequence[Any]) -> int:
+    """The same for a graph as TorchDynamo hands it over; 0 where a shape depends on values."""
+    with (
+        FakeTensorMode(allow_non_fake_inputs=True) as fake,
+        flop_counter.FlopCounterMode(display=False, custom_mapping=_FORMULAS) as counter,
+        contextlib.suppress(Exception),
+        torch.no_grad(),
+    ):
+        graph(*(fake.from_tensor(a) if isinstance(a, torch.Tensor) else a for a in arguments))
     return counter.get_total_flops()
 
 
@@ -289,11 +306,7 @@ def _part(
 
 def _random_calls(module: GraphModule) -> list[str]:
     """Calls that draw numbers, or may, in order; eager's numbers depend on that order."""
-    return [
-        n.name
-        for n in module.graph.nodes
-        if isinstance(n.target, OpOverload) and torch.Tag.nondeterministic_seeded in n.target.tags
-    ]
+    return [n.name for n in module.graph.nodes if is_random(n)]
 
 
 def _crossings(module: GraphModule) -> int:
@@ -313,7 +326,8 @@ def split(captured: Captured, survey: Survey, arguments: Sequence[Any]) -> Split
     module, copies = _lifted(captured, survey, outputs)
     live = set(module.graph.nodes)
     taken = {copies[n] for n in _taken(survey) if copies.get(n) in live}
-    mixed = any(is_call(n) and n not in taken for n in live)
+    drawing = {copies[n].name for n in draws(captured.program, survey.known) if n in copies}
+    mixed = any(is_call(n) and n not in taken and n.name not in drawing for n in live)
     drawn = _random_calls(module)
     module = fuse_by_partitions(
         module, _groups(module, taken, mixed), prefix="part_", always_return_tuple=True
@@ -326,10 +340,13 @@ def split(captured: Captured, survey: Survey, arguments: Sequence[Any]) -> Split
     parts = tuple(_part(module, call, arguments, frozen) for call in calls)
     crossings = _crossings(module)
     module.recompile()
+    outside = [n for n in module.graph.nodes if is_call(n)]
+    eager = tuple(n for n in outside if n.name not in drawing)
     return Split(
         graph=module,
         parts=parts,
-        eager=tuple(n for n in module.graph.nodes if is_call(n)),
+        eager=eager,
+        draws=len(outside) - len(eager),
         crossings=crossings,
         written=outputs.written,
         results=outputs.results,

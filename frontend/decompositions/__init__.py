@@ -9,21 +9,28 @@ import importlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from smartmem.frontend.decompositions.registry import DECOMPOSITIONS
+from smartmem.frontend.decompositions.registry import DECOMPOSITIONS, TRAINING
 
 FAMILIES = (
     "attention",
     "contraction",
     "convolution",
     "dropout",
+    "elementwise",
     "grid_sample",
+    "indexing",
+    "normalization",
     "resample",
+    "spectrum",
     "structure",
 )
 
 
-def table() -> Mapping[Any, Callable[..., Any]]:
-    """The functions by ATen op, as ``ExportedProgram.run_decompositions`` takes them."""
+def table(*, training: bool = False) -> Mapping[Any, Callable[..., Any]]:
+    """The functions by ATen op, as ``ExportedProgram.run_decompositions`` takes them.
+
+    training: also those of ops that only training mode makes.
+    """
     for family in FAMILIES:
         importlib.import_module(f"smartmem.frontend.decompositions.{family}")
-    return DECOMPOSITIONS
+    return DECOMPOSITIONS | TRAINING if training else DECOMPOSITIONS

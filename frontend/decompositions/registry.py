@@ -9,8 +9,19 @@ Decomposition = Callable[..., Any]
 
 DECOMPOSITIONS: dict[Any, Decomposition] = {}
 
+# What ops of training mode become where a graph may draw random numbers and write to its buffers.
+TRAINING: dict[Any, Decomposition] = {}
 
-def decomposes(*names: str) -> Callable[[Decomposition], Decomposition]:
+
+def overload(name: str) -> Any:
+    """The ATen op called ``pad.default``."""
+    base, variant = name.split(".")
+    return getattr(getattr(torch.ops.aten, base), variant)
+
+
+def decomposes(
+    *names: str, table: dict[Any, Decomposition] = DECOMPOSITIONS
+) -> Callable[[Decomposition], Decomposition]:
     """Register the decorated function for the ATen ops ``names`` (``pad.default``).
 
     It is called as the op is, with PyTorch tensors of static shapes without contents, and returns
@@ -18,9 +29,7 @@ def decomposes(*names: str) -> Callable[[Decomposition], Decomposition]:
     """
 
     def register(function: Decomposition) -> Decomposition:
-        for name in names:
-            base, overload = name.split(".")
-            DECOMPOSITIONS[getattr(getattr(torch.ops.aten, base), overload)] = function
+        table.update({overload(name): function for name in names})
         return function
 
     return register

@@ -28,7 +28,9 @@ def pieces(model: Callable[..., Any], *arguments: Any, frozen: tuple[int, ...] =
     made = split(captured, found, arguments)
     for part in made.parts:
         setattr(made.graph, part.name, _Eager(part.module))
+    torch.manual_seed(0)
     values = made.graph(*arguments)
+    torch.manual_seed(0)
     expected = model(*arguments)
     for result, wanted in zip(made.results, expected, strict=True):
         torch.testing.assert_close(result.of(values), wanted)
@@ -39,6 +41,17 @@ class _Eager(nn.Module):
     def __init__(self, module: Any) -> None:
         super().__init__()
         self.forward = module.eager
+
+
+class Drawing(nn.Module):
+    """A function as a module."""
+
+    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.function(x)
 
 
 def names(made: Split) -> list[list[str]]:
@@ -129,7 +142,50 @@ def test_random_calls_keep_their_order() -> None:
     captured = capture(graph, (square(),), ())
     with layout.context():
         made = split(captured, survey(captured.program), (square(),))
-    assert [str(c.target).split(".")[1] for c in made.eager][:2] == ["rand_like", "randn_like"]
+    drawn = [name for n in made.graph.graph.nodes if "rand" in (name := n.name)]
+    assert [name.split("_like")[0] for name in drawn] == ["rand", "randn"]
+
+
+def test_what_is_drawn_into_a_shape_splits_no_part() -> None:
+    def model(x: Tensor) -> tuple[Tensor, ...]:
+        y = x @ x
+        return ((y + torch.rand_like(y)) @ x,)
+
+    graph = torch.fx.symbolic_trace(model)
+    captured = capture(graph, (square(),), ())
+    with layout.context():
+        made = split(captured, survey(captured.program), (square(),))
+    assert (len(made.parts), made.draws, made.eager, made.crossings) == (1, 1, (), 1)
+
+
+def test_a_draw_that_nobody_reads_is_made() -> None:
+    def model(x: Tensor) -> tuple[Tensor, ...]:
+        torch.randn_like(x)
+        nn.functional.dropout(x, 0.5, True)
+        return (x + torch.rand_like(x),)
+
+    made = pieces(model, square())
+    assert (made.draws, made.eager) == (3, ())
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        torch.rand_like,
+        lambda x: x.clone().normal_(),
+        lambda x: torch.bernoulli(x, 0.5),
+        lambda x: torch.empty_like(x).bernoulli_(0.5),
+        lambda x: torch.randint_like(x, 3, 9),
+    ],
+)
+def test_numbers_are_drawn_in_the_order_of_memory(draw: Callable[[Tensor], Tensor]) -> None:
+    for x in (torch.ones(2, 3, 4, 5).to(memory_format=torch.channels_last), torch.ones(4, 3).T):
+        captured = capture(torch.fx.symbolic_trace(Drawing(draw)), (x,), ())
+        run = captured.program.module()
+        torch.manual_seed(0)
+        expected = draw(x)
+        torch.manual_seed(0)
+        assert torch.equal(run(x), expected)
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,7 @@ class Unsupported(nn.Module):
         return [
             torch.view_as_real(torch.view_as_complex(x.reshape(3, -1, 2)) * 2),
             torch.fft.rfft(x).abs(),
-            torch.linalg.svdvals(x),
+            torch.linalg.svd(x).U,
             torch.det(x[:, :3]),
             x.masked_select(x > 0),
             x.nonzero(),

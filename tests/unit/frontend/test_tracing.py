@@ -87,3 +87,20 @@ def test_ops_of_training_mode_are_refused(module: nn.Module) -> None:
     with pytest.raises(UserError, match="is in training mode") as caught:
         export(module.train(), (torch.ones(2, 3),))
     assert "model.eval()" in str(caught.value.hint)
+
+
+def test_sparse_inputs_and_weights_are_refused() -> None:
+    class Sparse(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_buffer("table", torch.eye(3).to_sparse())
+
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.sparse.mm(self.table, torch.ones(3, 3)) + x.to_dense()
+
+    with pytest.raises(UnsupportedError) as caught:
+        export(Sparse(), (torch.eye(3).to_sparse(),))
+    rows = [(row.op, row.location, row.remedy) for row in caught.value.rows]
+    dense = "make it dense: tensor.to_dense()"
+    assert rows == [("buffer", "'table'", dense), ("input", "'x'", dense)]
+    assert "layout torch.sparse_coo is not supported" in caught.value.rows[0].reason
