@@ -123,11 +123,9 @@ def main(
     print(f"{seconds:.0f} s")
     if recording:
         path = RESULTS / f"operators-{target}.json"
-        if ops or families:
-            results.amend(found, path, commit=_commit())
-        else:
-            how = {"target": target, "seconds": round(seconds), "samples_per_entry": limit}
-            results.record(found, path, commit=_commit(), **how)
+        how = {"target": target, "samples_per_entry": limit}
+        write = results.amend if ops or families else results.record
+        write(found, path, commit=_commit(), seconds=round(seconds), **how)
         print(f"written: {path}")
     sys.exit(3 if results.failures(found) else 0)
 

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch.utils._pytree import tree_leaves, tree_map_only
 
+from smartmem.benchmarks.operators import effects
 from smartmem.benchmarks.operators.compare import difference
 from smartmem.benchmarks.operators.samples import Batch, Sample, SampleId, sample
 from smartmem.errors import CompileError, SmartmemError, UnsupportedError, UserError
@@ -30,9 +31,10 @@ _OUTSIDE = {
         r"data-dependent|unbacked symbols|aten\.equal\.default|aten\._local_scalar_dense"
         r"|known only at run time"
     ),
-    "a number needs 64 bits": re.compile("does not fit 32 bits"),
-    "it writes to its inputs": re.compile(r"_input_mutation|_native_batch_norm_legit_functional"),
+    "a number needs 64 bits": re.compile("does not fit 32 bits|lies outside int32"),
 }
+# What is said ahead of time of a call that is no function of its inputs.
+_EFFECT = re.compile("writes to the input|is in training mode")
 _REASON_LENGTH = 300
 
 
@@ -41,8 +43,8 @@ class Outcome:
     """What became of a sample; ``detail`` says why it did not pass.
 
     ``outside``: its inputs or results are of a type that smartmem does not have (float64, complex
-    numbers), it is no function of its inputs (it draws random numbers or writes to them),
-    ``torch.export`` cannot trace it because a shape depends on values, or eager itself raises.
+    numbers), ``torch.export`` cannot trace it because a shape depends on values, or eager itself
+    raises.
     """
 
     sample: SampleId
@@ -51,6 +53,9 @@ class Outcome:
 
 
 Report = Callable[[Outcome], None]
+
+# Gives what is expected of each of the samples, and what we make of it.
+Run = Callable[[Sequence[SampleId]], Sequence[tuple[Any, Any]]]
 
 
 def _short(text: object) -> str:
@@ -105,54 +110,71 @@ class _Judge:
         self.given: dict[SampleId, Sample] = {}
         self.expected: dict[SampleId, Any] = {}
 
-    def prepare(self, which: SampleId) -> bool:
-        """Ask eager; False for a sample that is outside."""
+    def prepare(self, which: SampleId) -> Run | None:
+        """Ask eager; how the sample is run, None for one that is outside."""
         self.given[which] = one = sample(which)
         try:
             self.expected[which] = one.eager()
         except Exception as error:
             self.report(Outcome(which, "outside", f"eager: {_short(error)}"))
-            return False
-        reason = one.impurity() or _foreign(one, self.expected[which])
+            return None
+        reason = _foreign(one, self.expected[which])
         if reason:
             self.report(Outcome(which, "outside", reason))
-        return reason is None
+            return None
+        return self.functions if one.is_function() else self.effects
 
-    def judge(self, ids: Sequence[SampleId]) -> None:
+    def functions(self, ids: Sequence[SampleId]) -> list[tuple[Any, Any]]:
+        """The samples compiled ahead of time."""
+        results = _run([self.given[i] for i in ids], self.target)
+        return list(zip((self.expected[i] for i in ids), results, strict=True))
+
+    def effects(self, ids: Sequence[SampleId]) -> list[tuple[Any, Any]]:
+        """The samples through ``torch.compile``."""
+        return effects.run([self.given[i] for i in ids], self.target)
+
+    def judge(self, ids: Sequence[SampleId], run: Run) -> None:
         """Report on all of ``ids``."""
         if not ids:
             return
         try:
-            results = _run([self.given[i] for i in ids], self.target)
+            results = run(ids)
         except UnsupportedError as error:
-            self._without(ids, _owners(error), error)
+            self._without(ids, run, _owners(error), error)
         except Exception as error:
-            self._split(ids, error)
+            self._split(ids, run, error)
         else:
-            for which, result in zip(ids, results, strict=True):
-                wrong = difference(self.expected[which], result)
+            for which, (expected, result) in zip(ids, results, strict=True):
+                wrong = difference(expected, result)
                 self.report(Outcome(which, "wrong" if wrong else "passed", wrong or ""))
 
     def _without(
-        self, ids: Sequence[SampleId], reasons: Mapping[int, str], error: Exception
+        self, ids: Sequence[SampleId], run: Run, reasons: Mapping[int, str], error: Exception
     ) -> None:
         """The batch without those that were refused."""
         if not reasons:
-            self._split(ids, error)
+            self._split(ids, run, error)
             return
         for position, reason in reasons.items():
-            self.report(_refused(ids[position], reason))
-        self.judge([i for position, i in enumerate(ids) if position not in reasons])
+            self._tell(_refused(ids[position], reason), run)
+        self.judge([i for position, i in enumerate(ids) if position not in reasons], run)
 
-    def _split(self, ids: Sequence[SampleId], error: Exception) -> None:
+    def _split(self, ids: Sequence[SampleId], run: Run, error: Exception) -> None:
         if len(ids) == 1:
-            self.report(_failed(ids[0], error))
+            self._tell(_failed(ids[0], error), run)
             return
         if isinstance(error, CompileError) and error.reproducer:
             _remove(error.reproducer)
         half = len(ids) // 2
-        self.judge(ids[:half])
-        self.judge(ids[half:])
+        self.judge(ids[:half], run)
+        self.judge(ids[half:], run)
+
+    def _tell(self, outcome: Outcome, run: Run) -> None:
+        """Report it; but a call that writes what was there before shows only now that it writes."""
+        if run == self.functions and _EFFECT.search(outcome.detail):
+            self.judge([outcome.sample], self.effects)
+        else:
+            self.report(outcome)
 
 
 def _refused(which: SampleId, reason: str) -> Outcome:
@@ -176,4 +198,6 @@ def judge(ids: Sequence[SampleId], target: str, report: Report) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         batch = _Judge(target, report)
-        batch.judge([which for which in ids if batch.prepare(which)])
+        runs = [(which, batch.prepare(which)) for which in ids]
+        for run in (batch.functions, batch.effects):
+            batch.judge([which for which, own in runs if own == run], run)

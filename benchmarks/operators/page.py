@@ -12,6 +12,7 @@ from typing import Any
 from smartmem.benchmarks.operators.claims import Claims, claims
 from smartmem.benchmarks.operators.compare import HALF_TOLERANCE, RESOLUTION, TOLERANCE
 from smartmem.benchmarks.operators.results import Row, recorded
+from smartmem.frontend.decompositions.spectrum import LARGEST
 
 RESULTS = Path(__file__).resolve().parents[1] / "results"
 
@@ -29,9 +30,17 @@ alone are judged by int64 samples. A model may use much more than this list: wha
 into these ops works too, and what does not is refused with its line before anything is compiled.
 
 **outside** are samples that cannot be had whatever the op: inputs or results in float64 or complex
-numbers, numbers of more than 32 bits, a shape that depends on values, which `torch.export` does not
-trace, or a call that is no function of its inputs, because it draws random numbers or writes to
-them.
+numbers, numbers of more than 32 bits, or a shape that depends on values, which `torch.export` does
+not trace.
+
+Samples are compiled ahead of time; those that draw random numbers or write to their inputs
+(dropout, running statistics, `max_norm`) by `torch.compile` with `strict=True` and
+`fullgraph=True`. These get eager's seed, and what they leave in their inputs is compared like their
+results.
+
+Norms of matrices of the orders 2, -2 and nuc need singular values: these are computed for matrices
+with a side of at most {side}, in about a hundred kernels, and refused beyond. Of constants, such as
+weights, anything is computed at compile time.
 
 On Vulkan a NaN or an infinity may get lost where it is multiplied by zero: drivers may leave such
 products out.
@@ -99,17 +108,20 @@ def _how(target: str, document: dict[str, Any]) -> str:
     versions = document["versions"]
     limit = document["samples_per_entry"]
     share = "all samples" if limit is None else f"at most {limit} samples of each"
+    commits = ", ".join(dict.fromkeys(row.commit for row in rows))
     return (
         f"* {target}: {sum(row.passes for row in rows)} of {len(rows)} claimed entries pass, "
         f"{passed} of {samples} samples ({share}); {document['date']}, torch {versions['torch']}, "
-        f"IREE {versions['iree-base-compiler']}, {document['seconds']} s."
+        f"IREE {versions['iree-base-compiler']}, smartmem at {commits}."
     )
 
 
 def page(documents: dict[str, dict[str, Any]]) -> str:
     """The page for the records of some targets."""
     held = claims()
-    head = _HEAD.format(tolerance=TOLERANCE, half=HALF_TOLERANCE, resolution=RESOLUTION)
+    head = _HEAD.format(
+        tolerance=TOLERANCE, half=HALF_TOLERANCE, resolution=RESOLUTION, side=LARGEST
+    )
     lines = [head, "## Claimed", ""]
     lines += [_how(target, document) for target, document in documents.items()]
     lines += _claimed(held, documents)

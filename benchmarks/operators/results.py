@@ -59,11 +59,15 @@ def record(found: Sequence[Row], path: Path, *, commit: str, **how: Any) -> None
     _write(path, _document(stamped, **how))
 
 
-def amend(found: Sequence[Row], path: Path, *, commit: str) -> None:
-    """Replace some rows of what ``record`` wrote: those of entries judged anew."""
-    new = {row.op: replace(row, commit=commit) for row in found}
-    document = recorded(path)
-    _write(path, {**document, "rows": [asdict(new.get(row.op, row)) for row in document["rows"]]})
+def amend(found: Sequence[Row], path: Path, *, commit: str, seconds: float, **how: Any) -> None:
+    """Put the rows of entries judged anew in place of theirs, or behind all others; without a file,
+    begin one.
+    """
+    before = recorded(path) if path.is_file() else {"seconds": 0, "rows": [], **how}
+    stamped = [replace(row, commit=commit) for row in found]
+    rows = {row.op: row for row in (*before["rows"], *stamped)}
+    how = {name: before[name] for name in how} | {"seconds": round(before["seconds"] + seconds)}
+    _write(path, _document(list(rows.values()), **how))
 
 
 def _document(rows: Sequence[Row], **how: Any) -> dict[str, Any]:

@@ -56,18 +56,16 @@ class Sample:
         """What PyTorch gives; the sample keeps its own tensors as they are."""
         return self._called(copy.deepcopy(self.tensors()))
 
-    def impurity(self) -> str | None:
-        """Why the call is no function of its inputs, if so."""
+    def is_function(self) -> bool:
+        """Whether the call neither changes its inputs nor draws random numbers."""
         tensors = copy.deepcopy(self.tensors())
         first = self._called(tensors)
         if not all(map(_same, tensors, self.tensors())):
-            return "it changes its inputs"
+            return False
         # The database itself seeds most ops that draw.
         with _other_seeds():
             second = self.eager()
-        if not all(map(_same, _tensors(first), _tensors(second))):
-            return "it draws random numbers"
-        return None
+        return all(map(_same, _tensors(first), _tensors(second)))
 
     def _called(self, tensors: Sequence[Tensor]) -> Any:
         with torch.no_grad(), warnings.catch_warnings():

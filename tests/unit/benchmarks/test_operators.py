@@ -59,7 +59,7 @@ def test_an_entry_has_one_place() -> None:
         _by_name({"a": "x y", "b": "y"})
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_dying_process_costs_one_sample(tmp_path: Path) -> None:
     """An entry that does not exist ends the process; the others are judged all the same."""
     ids = [SampleId("sigmoid", 0), SampleId("no.such.entry", 0), SampleId("exp", 1)]
@@ -79,11 +79,16 @@ def test_a_dying_process_costs_one_sample(tmp_path: Path) -> None:
 def test_entries_judged_anew_replace_their_rows(tmp_path: Path) -> None:
     path = tmp_path / "operators.json"
     old = [Row("exp", 1, {"passed": 1}), Row("log", 1, {"wrong": 1})]
-    record(old, path, commit="0", target="cpu", seconds=1, samples_per_entry=None)
-    amend([Row("log", 2, {"passed": 2})], path, commit="1")
+    how = {"target": "cpu", "samples_per_entry": None}
+    record(old, path, commit="0", seconds=1, **how)
+    new = [Row("log", 2, {"passed": 2}), Row("sin", 3, {"passed": 3})]
+    amend(new, path, commit="1", seconds=2.4, **how)
     document = recorded(path)
     assert [(r.op, r.samples, r.commit) for r in document["rows"]] == [
         ("exp", 1, "0"),
         ("log", 2, "1"),
+        ("sin", 3, "1"),
     ]
-    assert document["target"] == "cpu"
+    assert (document["target"], document["seconds"]) == ("cpu", 3)
+    amend(new, tmp_path / "new.json", commit="1", seconds=2, **how)
+    assert [row.op for row in recorded(tmp_path / "new.json")["rows"]] == ["log", "sin"]
