@@ -36,6 +36,8 @@ def _load(name: str) -> Any:
 
 
 ir: Any = _load("ir")
+# Until they find one, the bindings look for a dialect's Python module at each op they wrap.
+_load("_mlir_libs")._mlir.globals.append_dialect_search_prefix("smartmem.dialects")
 passmanager: Any = _load("passmanager")
 ext: Any = _load("dialects.ext")
 arith: Any = _load("dialects.arith")

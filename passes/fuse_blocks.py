@@ -19,23 +19,34 @@ from typing import Any, ClassVar
 from smartmem.dialects._mlir import ir
 from smartmem.dialects.layout.build import tensor_of
 from smartmem.dialects.layout.ops import (
+    AttentionOp,
     ConvOp,
     ElementwiseOp,
+    LayerNormOp,
     PoolOp,
     RelayoutOp,
+    SoftmaxOp,
     ViewOp,
     element_type,
     shape,
 )
-from smartmem.passes.analysis.blocks import block_of, mark
+from smartmem.passes.analysis.blocks import block_of, mark, mark_row_kernel
 from smartmem.passes.base import PassReport, block_ops, check_device, functions
 from smartmem.passes.rules.classes import movement
+from smartmem.passes.rules.rows import attention_row_kernel, row_kernel
 from smartmem.passes.rules.windows import layout_of, own_kernel
 from smartmem.passes.target import DeviceKind
 
 # A kernel that reads many full-size tensors holds them all in registers; residual sums and gates
 # need two or three. Not measured: no model of the suite comes near it.
 _MOST_OPS = 16
+
+
+def _is_seed(op: Any, device: DeviceKind, lanes: int) -> bool:
+    """Whether a block grows from ``op``."""
+    if isinstance(op, (ConvOp, PoolOp)):
+        return own_kernel(op, device).taken
+    return isinstance(op, (LayerNormOp, SoftmaxOp)) and row_kernel(op, device, lanes).taken
 
 
 def _readers(op: Any) -> list[Any]:
@@ -106,9 +117,13 @@ def _written_row_major(last: Any) -> list[Any]:
 
 @dataclass(frozen=True)
 class FuseBlocksPass:
-    """``device``: 'cpu' or 'vulkan'; which windows get a kernel of their own depends on it."""
+    """``device``: 'cpu' or 'vulkan'; which windows get a kernel of their own depends on it.
+
+    ``lanes``: how many must share a row equally if it is to have a kernel of its own.
+    """
 
     device: DeviceKind = "vulkan"
+    lanes: int = 1
     name: ClassVar[str] = "smartmem-fuse-blocks"
 
     def __post_init__(self) -> None:
@@ -120,7 +135,11 @@ class FuseBlocksPass:
         for function in functions(module):
             ops = block_ops(function)
             for position, op in enumerate(ops):
-                if not isinstance(op, (ConvOp, PoolOp)) or not own_kernel(op, self.device).taken:
+                if isinstance(op, AttentionOp):
+                    if attention_row_kernel(op, self.device, self.lanes).taken:
+                        mark_row_kernel(op)
+                    continue
+                if not _is_seed(op, self.device, self.lanes):
                     continue
                 members = _with_one_result(_grown(op, ops[position + 1 :]))
                 members += _written_row_major(members[-1])

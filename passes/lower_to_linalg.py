@@ -22,7 +22,7 @@ from smartmem.passes.analysis.blocks import block_of
 from smartmem.passes.base import PassReport, block_ops, check_device, functions
 from smartmem.passes.lower import families
 from smartmem.passes.lower.builder import Lowering
-from smartmem.passes.lower.regions import dispatch_region, hoist_reshapes
+from smartmem.passes.lower.regions import one_kernel
 from smartmem.passes.lower.registry import RULES
 from smartmem.passes.target import DeviceKind
 
@@ -109,15 +109,15 @@ def _blocks(layout_ops: Sequence[Any]) -> list[list[Any]]:
 def _lower_block(lowering: Lowering, members: Sequence[Any]) -> None:
     """All ops of a block in one dispatch region, which is one kernel."""
     last = members[-1]
+
+    def build() -> Any:
+        for op in members:
+            _lower(lowering, op, ir.InsertionPoint.current)
+        return lowering.value(last.operation.results[0])
+
     with ir.InsertionPoint(last), last.location:
-        region = dispatch_region(lowering.physical_type(last.operation.results[0]))
-    body = region.regions[0].blocks[0]
-    for op in members:
-        _lower(lowering, op, ir.InsertionPoint(body))
-    with ir.InsertionPoint(body), last.location:
-        ir.Operation.create("flow.return", operands=[lowering.value(last.operation.results[0])])
-    hoist_reshapes(region)
-    lowering.bind(last.operation.results[0], region.results[0])
+        held = one_kernel(lowering.physical_type(last.operation.results[0]), build)
+    lowering.bind(last.operation.results[0], held)
 
 
 @dataclass(frozen=True)

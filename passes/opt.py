@@ -86,11 +86,29 @@ def run_step(step: Step, module: Any) -> None:
     factory = PASSES.get(step.name)
     if factory is None:
         raise UserError(f"unknown pass '{step.name}'{_nearest(step.name)}")
-    known = [field.name for field in dataclasses.fields(cast(Any, factory))]
+    defaults = {field.name: field.default for field in dataclasses.fields(cast(Any, factory))}
     for option in step.options:
-        if option not in known:
-            raise UserError(f"{step.name} has no option '{option}'.{did_you_mean(option, known)}")
-    factory(**step.options).run(module)
+        if option not in defaults:
+            raise UserError(
+                f"{step.name} has no option '{option}'.{did_you_mean(option, defaults)}"
+            )
+    options = {
+        name: _value(step.name, name, text, defaults[name]) for name, text in step.options.items()
+    }
+    factory(**options).run(module)
+
+
+def _value(name: str, option: str, text: str, default: Any) -> Any:
+    """An option's text as a value of its default's type. Raises UserError for another text."""
+    if isinstance(default, bool):
+        if text not in ("true", "false"):
+            raise UserError(f"{name}: {option} is true or false, not '{text}'")
+        return text == "true"
+    if isinstance(default, int):
+        if not text.isdecimal() or int(text) < 1:
+            raise UserError(f"{name}: {option} is a number from 1, not '{text}'")
+        return int(text)
+    return text
 
 
 def _read(path: str) -> str:

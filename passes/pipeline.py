@@ -6,10 +6,15 @@ from typing import Any
 from smartmem.errors import UserError
 from smartmem.passes.base import Pass, PassReport
 from smartmem.passes.eliminate_concats import EliminateConcatsPass
+from smartmem.passes.eliminate_pads import EliminatePadsPass
 from smartmem.passes.eliminate_views import EliminateViewsPass
 from smartmem.passes.fuse_blocks import FuseBlocksPass
 from smartmem.passes.fuse_joins import FuseJoinsPass
+from smartmem.passes.fuse_reads import FuseReadsPass
 from smartmem.passes.lower_to_linalg import LowerToLinalgPass
+from smartmem.passes.pack_textures import PackTexturesPass
+from smartmem.passes.rewrite_scales import RewriteScalesPass
+from smartmem.passes.rules.kernels import KernelLimits
 from smartmem.passes.select_layouts import SelectLayoutsPass
 from smartmem.passes.select_paddings import SelectPaddingsPass
 from smartmem.passes.target import DeviceKind
@@ -17,8 +22,8 @@ from smartmem.passes.verify_lowered import VerifyLoweredPass
 from smartmem.spelling import did_you_mean
 
 
-def layout_passes(device: DeviceKind) -> list[Pass]:
-    """From the imported graph to a layout for every tensor."""
+def layout_passes(device: DeviceKind, target: str = "generic") -> list[Pass]:
+    """From the imported graph to a layout for every tensor; ``target`` names the device."""
     return [
         # First: what is left of a chain of views is one index map, so later passes see real
         # producers and consumers.
@@ -27,6 +32,12 @@ def layout_passes(device: DeviceKind) -> list[Pass]:
         EliminateConcatsPass(),
         # Again: the views that concatenations have become compose with their neighbours.
         EliminateViewsPass(),
+        # After the views, which may be all that stands between a pad and its reader; before what
+        # decides by a window's border.
+        EliminatePadsPass(),
+        # After the views, each of which then shows columns of what a kernel makes; before all that
+        # asks who reads a view.
+        RewriteScalesPass(),
         # After elimination, which would take its copies for views of the model's. Only GPUs deal a
         # dim to threads in equal parts.
         *([SelectPaddingsPass()] if device == "vulkan" else []),
@@ -36,15 +47,22 @@ def layout_passes(device: DeviceKind) -> list[Pass]:
         # After elimination: fewer views are left to choose a layout for, and weights' readers are
         # final.
         SelectLayoutsPass(),
+        # After selection: which dim is innermost is known. Only our executor on GPUs has textures.
+        *([PackTexturesPass(target=target)] if device == "vulkan" else []),
     ]
 
 
-def lowering_passes(device: DeviceKind) -> list[Pass]:
-    """From the layout dialect to what iree-compile takes."""
+def lowering_passes(device: DeviceKind, limits: KernelLimits | None = None) -> list[Pass]:
+    """From the layout dialect to what iree-compile takes; ``limits`` are the target's."""
+    promotes = limits is not None and limits.shared_bytes > 0
+    lanes = limits.row_lanes if limits is not None else 1
     return [
+        # After selection: whether a view moves elements depends on the layouts on both sides.
+        # Before the blocks, which may write what a view that is left would have to turn.
+        FuseReadsPass(device=device, promotes=promotes),
         # After selection: only windows in the right layout are worth a kernel of their own. Per
         # device: the price of a border read in the kernel is.
-        FuseBlocksPass(device=device),
+        FuseBlocksPass(device=device, lanes=lanes),
         # After selection: rules translate index maps into each tensor's memory order.
         LowerToLinalgPass(device=device),
         # Last: nothing of ours may cross the border to IREE.

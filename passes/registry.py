@@ -4,10 +4,14 @@ from collections.abc import Callable
 
 from smartmem.passes.base import Pass
 from smartmem.passes.eliminate_concats import EliminateConcatsPass
+from smartmem.passes.eliminate_pads import EliminatePadsPass
 from smartmem.passes.eliminate_views import EliminateViewsPass
 from smartmem.passes.fuse_blocks import FuseBlocksPass
 from smartmem.passes.fuse_joins import FuseJoinsPass
+from smartmem.passes.fuse_reads import FuseReadsPass
 from smartmem.passes.lower_to_linalg import LowerToLinalgPass
+from smartmem.passes.pack_textures import PackTexturesPass
+from smartmem.passes.rewrite_scales import RewriteScalesPass
 from smartmem.passes.select_layouts import SelectLayoutsPass
 from smartmem.passes.select_paddings import SelectPaddingsPass
 from smartmem.passes.verify_lowered import VerifyLoweredPass
@@ -17,9 +21,13 @@ PASSES: dict[str, Callable[..., Pass]] = {
     for cls in (
         EliminateViewsPass,
         EliminateConcatsPass,
+        EliminatePadsPass,
+        RewriteScalesPass,
         SelectPaddingsPass,
         FuseJoinsPass,
         SelectLayoutsPass,
+        PackTexturesPass,
+        FuseReadsPass,
         FuseBlocksPass,
         LowerToLinalgPass,
         VerifyLoweredPass,

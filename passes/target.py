@@ -14,6 +14,7 @@ from typing import Literal
 from smartmem.errors import UserError
 from smartmem.passes.rules.kernels import KernelLimits
 from smartmem.passes.rules.loads import Speeds
+from smartmem.passes.rules.textures import TextureLimits
 from smartmem.spelling import did_you_mean
 
 _COMMON_FLAGS = (
@@ -39,8 +40,8 @@ VULKAN_MIN_BUFFER_BYTES = 1 << 27
 DeviceKind = Literal["cpu", "vulkan"]
 
 
-Storage = Literal["buffer", "texel"]
-STORAGES: tuple[Storage, ...] = ("buffer", "texel")
+Storage = Literal["buffer", "texel", "image", "auto"]
+STORAGES: tuple[Storage, ...] = ("buffer", "texel", "image", "auto")
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,8 @@ class Target:
     kernels: KernelLimits | None = None
     # What predicts how long its kernels run and weights take to arrive.
     speeds: Speeds = field(default_factory=Speeds)
+    # What its textures hold.
+    textures: TextureLimits = field(default_factory=TextureLimits)
     # How our executor's kernels read weights.
     storage: Storage = "buffer"
     # Whether kernels bind whole resources, and add offsets themselves, as IREE's do by default.
@@ -105,12 +108,14 @@ def known_targets() -> Mapping[str, Target]:
             data.get("max_buffer_bytes", VULKAN_MIN_BUFFER_BYTES),
             KernelLimits(**data["kernels"]) if "kernels" in data else None,
             Speeds(**data.get("speeds", {})),
+            TextureLimits(**data.get("textures", {})),
         )
     return targets
 
 
 def resolve(name: str, storage: Storage = "buffer") -> Target:
-    """The target called ``name``; ``storage`` concerns Vulkan targets only.
+    """The target called ``name``; ``storage`` concerns Vulkan targets only, and "auto" is what the
+    target prefers.
 
     Raises UserError for a name that cannot be one, DeviceError for no device at hand.
     """
@@ -120,7 +125,10 @@ def resolve(name: str, storage: Storage = "buffer") -> Target:
             hint=f"Known: {', '.join(STORAGES)}.",
         )
     target = _named(name)
-    return target if target.kind == "cpu" else replace(target, storage=storage)
+    if target.kind == "cpu":
+        return target
+    chosen = target.textures.preferred if storage == "auto" else storage
+    return replace(target, storage=chosen)
 
 
 def _named(name: str) -> Target:
@@ -134,6 +142,12 @@ def _named(name: str) -> Target:
     if not name.replace("_", "").replace("-", "").isalnum():
         raise unknown_target(name)
     return Target(name, "vulkan", name, "an iree-compile Vulkan target")
+
+
+def texture_limits(name: str) -> TextureLimits:
+    """What the textures of the target called ``name`` hold; the least for one of IREE's own."""
+    known = known_targets().get(name)
+    return TextureLimits() if known is None else known.textures
 
 
 def unknown_target(name: str) -> UserError:

@@ -5,6 +5,7 @@ from typing import Any
 from smartmem.dialects._mlir import ir
 
 _BLOCK = "block"
+_ROWS = "row_kernel"
 
 
 def block_of(op: Any) -> int | None:
@@ -17,3 +18,13 @@ def mark(op: Any, block: int) -> None:
     """Put ``op`` into a block."""
     i64 = ir.IntegerType.get_signless(64)
     op.operation.attributes[_BLOCK] = ir.IntegerAttr.get(i64, block)
+
+
+def has_row_kernel(op: Any) -> bool:
+    """Whether the softmax within the attention ``op`` is one kernel."""
+    return _ROWS in op.operation.attributes
+
+
+def mark_row_kernel(op: Any) -> None:
+    """Make the softmax within the attention ``op`` one kernel."""
+    op.operation.attributes[_ROWS] = ir.UnitAttr.get()

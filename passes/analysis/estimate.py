@@ -2,7 +2,7 @@
 
 An estimate. Ops are grouped as IREE is seen to fuse them: views that are slices, transposes or
 reshapes cost nothing, an elementwise op joins the kernel that makes its operand where nobody else
-reads it, and every other op is a kernel of its own (``_DISPATCHES`` has those that are several).
+reads it, and every other op is a kernel of its own (``_dispatches`` has those that are several).
 
 Memory is what results of kernels hold from the kernel that makes them to the last that reads them,
 the scores within an attention, and the padded copies that convolutions read which have no kernel
@@ -25,11 +25,13 @@ from smartmem.dialects.layout.attributes import ints
 from smartmem.dialects.layout.ops import shape
 from smartmem.passes.base import block_ops, functions, result_bytes
 from smartmem.passes.eliminate_views import index_map_of
+from smartmem.passes.rules.rows import attention_row_kernel, row_kernel
 from smartmem.passes.rules.windows import own_kernel
 from smartmem.passes.target import DeviceKind
 
 # Dispatches of ops that are not one. Counted in what iree-compile 3.13 makes of our lowering.
-_DISPATCHES = {"layout.attention": 4, "layout.layer_norm": 2, "layout.softmax": 2}
+_ROW_PASSES = 2
+_ATTENTION_PRODUCTS = 2
 _NO_KERNEL = ("layout.weight", "arith.constant", "func.return")
 
 
@@ -59,8 +61,10 @@ class _Kernel:
     is_result: bool = False
 
 
-def estimate(module: Any, device: DeviceKind) -> Estimate:
-    """The cost of one call of the module's functions, after ``pipeline.layout_passes``."""
+def estimate(module: Any, device: DeviceKind, lanes: int = 1) -> Estimate:
+    """The cost of one call of the module's functions, after ``pipeline.layout_passes``; ``lanes``
+    are the target's row_lanes.
+    """
     kernels: list[_Kernel] = []
     stored: list[Any] = []
     for function in functions(module):
@@ -69,7 +73,7 @@ def estimate(module: Any, device: DeviceKind) -> Estimate:
         for op in block_ops(function):
             if isinstance(op, ops.WeightOp):
                 stored.append(op.result)
-            _place(op, makers, kernels, device)
+            _place(op, makers, kernels, device, lanes)
     largest = max(map(result_bytes, [*stored, *(k.value for k in kernels)]), default=0)
     return Estimate(sum(k.dispatches for k in kernels), _peak(kernels, device), largest)
 
@@ -80,7 +84,11 @@ def is_gather(view: Any) -> bool:
 
 
 def _place(
-    op: Any, makers: dict[Any, _Kernel | None], kernels: list[_Kernel], device: DeviceKind
+    op: Any,
+    makers: dict[Any, _Kernel | None],
+    kernels: list[_Kernel],
+    device: DeviceKind,
+    lanes: int,
 ) -> None:
     """Puts an op into a kernel, or makes one for it."""
     name = op.operation.name
@@ -94,7 +102,7 @@ def _place(
     if home is None and not free and name not in _NO_KERNEL:
         home = _Kernel(
             len(kernels),
-            _dispatches(op),
+            _dispatches(op, device, lanes),
             op.operation.results[0],
             scratch_bytes=_scores_bytes(op),
             padded_bytes=_padded_bytes(op, device),
@@ -120,13 +128,18 @@ def _joined(op: Any, makers: dict[Any, _Kernel | None]) -> _Kernel | None:
     return None
 
 
-def _dispatches(op: Any) -> int:
+def _dispatches(op: Any, device: DeviceKind, lanes: int) -> int:
     if isinstance(op, ops.ArgsortOp):
         # Keys, positions, and a merge for each doubling of the sorted runs.
         dim: int = ir.IntegerAttr(op.attributes["dim"]).value
         row = shape(op.operation.operands[0])[dim]
         return 2 + (row - 1).bit_length()
-    return _DISPATCHES.get(op.operation.name, 1)
+    if isinstance(op, ops.AttentionOp):
+        in_one = attention_row_kernel(op, device, lanes).taken
+        return _ATTENTION_PRODUCTS + (1 if in_one else _ROW_PASSES)
+    if isinstance(op, (ops.LayerNormOp, ops.SoftmaxOp)):
+        return 1 if row_kernel(op, device, lanes).taken else _ROW_PASSES
+    return 1
 
 
 def _uses(value: Any) -> int:

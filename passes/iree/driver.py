@@ -15,7 +15,6 @@ user's crash.
 """
 
 import errno
-import io
 import json
 import logging
 import platform
@@ -24,30 +23,38 @@ import shutil
 import subprocess
 import tempfile
 import time
-import zipfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cache as cached
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypeVar
 
 from smartmem.errors import CompileError, os_error
+from smartmem.passes.iree import artefact
+from smartmem.passes.iree.artefact import Module
 from smartmem.passes.iree.cache import Cache, key_of
 from smartmem.passes.iree.configure import configure
+from smartmem.passes.iree.conformance import check_kernels
+from smartmem.passes.iree.environment import parse
+from smartmem.passes.iree.resources import Unschedulable
 from smartmem.passes.iree.scan import Finding, scan_folder
-from smartmem.passes.iree.schedule import Program, Unschedulable, read_program
+from smartmem.passes.iree.schedule import Program, read_program
 from smartmem.passes.iree.streaming import emit, problem_of
-from smartmem.passes.iree.textures import bind_weights_as_texels, texel_bytes
+from smartmem.passes.iree.tensors import apart
+from smartmem.passes.iree.textures import bind_weights_as_texels, storage_facts
 from smartmem.passes.rules.kernels import KernelConfig
+from smartmem.passes.rules.textures import Packing
 from smartmem.passes.streaming.budget import Budget
 from smartmem.passes.streaming.planner import check_budget
 from smartmem.passes.streaming.problem import Problem
 from smartmem.passes.streaming.record import Record, plan_for
 from smartmem.passes.target import Target, unknown_target
-from smartmem.runtime.schedule import FORMAT_VERSION, Dispatch, Schedule
+from smartmem.runtime.schedule import FORMAT_VERSION, Schedule
 
 T = TypeVar("T")
+Packings = Mapping[str, Packing]
 
 # The phase where kernels are SPIR-V or LLVM's IR, and the function around them is not changed yet.
 _TRANSLATED = "executable-targets"
@@ -69,26 +76,10 @@ class Compiled:
     """
 
     stream_ir: str
-    module: "Module"
+    module: Module
     kernels: dict[str, KernelConfig]
     seconds: dict[str, float]
     streamed: "Streamed | None" = None
-
-
-@dataclass(frozen=True)
-class Module:
-    """``vmfb`` runs in IREE's runtime; ``schedule`` and its ``spirv``, by file name, in ours.
-
-    ``findings`` is what may be miscompiled; ``unschedulable`` says why there is no schedule,
-    ``texels`` how much of the weights that schedule reads as texels.
-    """
-
-    vmfb: bytes
-    findings: tuple[Finding, ...] = ()
-    schedule: bytes | None = None
-    spirv: Mapping[str, bytes] = field(default_factory=dict[str, bytes])
-    unschedulable: str = ""
-    texels: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
 @dataclass(frozen=True)
@@ -182,25 +173,31 @@ def compile_to(phase: str, source: str, target: Target, cache: Cache) -> str:
     return held.decode()
 
 
-def compile_executables(stream_ir: str, target: Target, cache: Cache) -> Module:
-    """What runs, of a stream-phase module."""
+def compile_executables(stream_ir: str, target: Target, cache: Cache, packings: Packings) -> Module:
+    """What runs, of a stream-phase module; ``packings`` of its weights, by the archive's entry."""
     extra = ["--compile-from=stream"]
-    parts = [*_identity(target, extra), f"schedule {FORMAT_VERSION}", f"storage {target.storage}"]
+    parts = [
+        *_identity(target, extra),
+        f"schedule {FORMAT_VERSION} apart",
+        f"storage {target.storage}",
+    ]
+    if target.storage != "buffer":
+        parts += [str(target.textures), *(f"{name} {how}" for name, how in packings.items())]
     key = key_of(stream_ir, parts)
     held = cache.get(key)
     if held is not None:
-        return _unpacked(held)
+        return artefact.unpacked(held)
     with tempfile.TemporaryDirectory(prefix="smartmem-") as folder:
         where = Path(folder)
         if target.kind == "vulkan":
-            made = _compile_vulkan(stream_ir, target, where)
+            made = _compile_vulkan(stream_ir, target, where, packings)
         else:
             made = Module(_run(stream_ir, target, extra, where, "model.vmfb").read_bytes())
-    cache.put(key, _packed(made), parts)
+    cache.put(key, artefact.packed(made), parts)
     return made
 
 
-def _compile_vulkan(stream_ir: str, target: Target, where: Path) -> Module:
+def _compile_vulkan(stream_ir: str, target: Target, where: Path, packings: Packings) -> Module:
     """The kernels once, for the guard against IREE's known miscompiles and for both executors."""
     to_targets = [
         "--compile-from=stream",
@@ -217,18 +214,19 @@ def _compile_vulkan(stream_ir: str, target: Target, where: Path) -> Module:
             # IREE's runtime binds without a look. Ours asks the device, and may refuse.
             vmfb, more = _compile_merged(stream_ir, target, where)
             findings += more
-        if target.storage == "texel":
-            program, facts = _with_texels(targets_ir, program, target, where)
+        if target.storage != "buffer":
+            wanted = packings if target.storage == "image" else None
+            program, facts = _with_textures(targets_ir, program, target, where, wanted)
     except Unschedulable as reason:
         logger.info("no schedule for our executor: %s", reason)
         return Module(vmfb, findings, unschedulable=str(reason))
-    return Module(vmfb, findings, program.schedule.encode(), program.kernels, texels=facts)
+    return Module(vmfb, findings, apart(program.schedule).encode(), program.kernels, textures=facts)
 
 
 def _is_aligned(schedule: Schedule) -> bool:
     """Whether any GPU can bind each range that a kernel is given."""
-    dispatches = (c for c in schedule.commands if isinstance(c, Dispatch))
-    return all(use.offset % _OFFSET_BYTES == 0 for c in dispatches for use in c.uses)
+    uses = (use for dispatch in schedule.dispatches for use in dispatch.uses)
+    return all(use.offset % _OFFSET_BYTES == 0 for use in uses)
 
 
 def _compile_merged(
@@ -241,26 +239,30 @@ def _compile_merged(
     return vmfb, scan_folder(where / "merged")
 
 
-def _with_texels(
-    targets_ir: str, plain: Program, target: Target, where: Path
+def _with_textures(
+    targets_ir: str, plain: Program, target: Target, where: Path, packings: Packings | None
 ) -> tuple[Program, dict[str, Any]]:
     """The program whose kernels read weights as texels, and how much of them for the report."""
-    textured = bind_weights_as_texels(targets_ir, plain.schedule)
-    _, binary = _serialize(textured.targets_ir, target, where, "texels")
-    program = read_program(targets_ir, binary, textured.formats)
-    texels, constants = texel_bytes(program.schedule)
-    return program, {"bytes": texels, "of_bytes": constants, "kept_as_buffers": textured.kept}
+    textured = bind_weights_as_texels(targets_ir, plain.schedule, target.textures, packings)
+    _, binary = _serialize(textured.targets_ir, target, where, "textured")
+    program = read_program(targets_ir, binary, textured.bindings)
+    return program, storage_facts(program.schedule, textured)
 
 
 def _serialize(
     targets_ir: str, target: Target, where: Path, name: str
 ) -> tuple[bytes, Callable[[str, str], bytes]]:
-    """The vmfb of an executable-targets module, and its SPIR-V by executable and entry."""
+    """The vmfb of an executable-targets module, and its SPIR-V by executable and entry.
+
+    Raises CompileError where that uses what the target does not offer.
+    """
     flags = [
         f"--compile-from={_TRANSLATED}",
         f"--iree-hal-dump-executable-binaries-to={name}",
     ]
     vmfb = _run(targets_ir, target, flags, where, f"{name}.vmfb").read_bytes()
+    modules = {path.stem: path.read_bytes() for path in sorted((where / name).glob("*.spv"))}
+    check_kernels(modules, parse(targets_ir), target.name)
 
     def binary(executable: str, entry: str) -> bytes:
         return (where / name / f"module_{executable}_{entry}.spv").read_bytes()
@@ -290,46 +292,21 @@ def translate(stream_ir: str, target: Target, cache: Cache) -> Translated:
 def link(translated: str, target: Target) -> bytes:
     """The vmfb of what ``translate`` gave, its function edited or not."""
     with tempfile.TemporaryDirectory(prefix="smartmem-") as folder:
+        if target.kind == "vulkan":
+            return _serialize(translated, target, Path(folder), "linked")[0]
         extra = [f"--compile-from={_TRANSLATED}"]
         return _run(translated, target, extra, Path(folder), "model.vmfb").read_bytes()
 
 
-def _packed(module: Module) -> bytes:
-    """A module as one value for the cache."""
-    facts = {
-        "findings": [asdict(f) for f in module.findings],
-        "unschedulable": module.unschedulable,
-        "texels": module.texels,
-    }
-    files = {f"spirv/{name}": code for name, code in module.spirv.items()}
-    files |= {"vmfb": module.vmfb, "facts": json.dumps(facts).encode()}
-    if module.schedule is not None:
-        files["schedule"] = module.schedule
-    stream = io.BytesIO()
-    with zipfile.ZipFile(stream, "w") as archive:
-        for name, content in files.items():
-            archive.writestr(name, content)
-    return stream.getvalue()
-
-
-def _unpacked(value: bytes) -> Module:
-    with zipfile.ZipFile(io.BytesIO(value)) as archive:
-        files = {name: archive.read(name) for name in archive.namelist()}
-    facts = json.loads(files["facts"])
-    return Module(
-        files["vmfb"],
-        tuple(Finding(**row) for row in facts["findings"]),
-        files.get("schedule"),
-        {n.removeprefix("spirv/"): c for n, c in files.items() if n.startswith("spirv/")},
-        facts["unschedulable"],
-        facts["texels"],
-    )
-
-
 def compile_module(
-    lowered: str, target: Target, cache: Cache | None = None, budget: Budget | None = None
+    lowered: str,
+    target: Target,
+    cache: Cache | None = None,
+    budget: Budget | None = None,
+    packings: Packings | None = None,
 ) -> Compiled:
-    """A lowered module (text) compiled for ``target``; its weights stream where there is a budget.
+    """A lowered module (text) compiled for ``target``; its weights stream where there is a budget,
+    and lie in textures as ``packings`` say.
 
     Raises CompileError where iree-compile fails, or where it built a kernel it is known to build
     wrong; UserError for a budget that no plan can keep.
@@ -340,7 +317,8 @@ def compile_module(
     middle = time.perf_counter()
     streamed: Streamed | None = None
     if budget is None:
-        module, kernels = _with_kernels(compile_executables, stream_ir, target, store)
+        build = partial(compile_executables, packings=packings or {})
+        module, kernels = _with_kernels(build, stream_ir, target, store)
     else:
         # The plan's slots begin anywhere, and only IREE's runtime runs it.
         target = replace(target, merges_bindings=target.kind == "vulkan")

@@ -37,25 +37,34 @@ def version(code: bytes) -> str:
 
 def capabilities(code: bytes) -> frozenset[int]:
     """What a module declares to need, by SPIR-V's numbers."""
-    _, instructions = _parse(code)
-    return frozenset(words[1] for words in instructions if _opcode(words) == _OP_CAPABILITY)
+    return frozenset(words[1] for words in instructions(code) if opcode(words) == _OP_CAPABILITY)
+
+
+def instructions(code: bytes) -> list[Words]:
+    """Each instruction of a module, with its first word (length and opcode)."""
+    return _parse(code)[1]
+
+
+def opcode(words: Words) -> int:
+    """Which instruction it is."""
+    return words[0] & 0xFFFF
 
 
 def made_valid(code: bytes) -> bytes:
     """The module without what its version does not allow; ValueError where it is no SPIR-V."""
-    header, instructions = _parse(code)
+    header, body = _parse(code)
     if header[1] >= _VERSION_1_4:
         return code
     interface = {
         words[2]
-        for words in instructions
-        if _opcode(words) == _OP_VARIABLE and words[3] in _INTERFACE_CLASSES
+        for words in body
+        if opcode(words) == _OP_VARIABLE and words[3] in _INTERFACE_CLASSES
     }
     kept = [*header]
-    for words in instructions:
-        if _opcode(words) == _OP_DECORATE and words[2] in _NO_WRAPS:
+    for words in body:
+        if opcode(words) == _OP_DECORATE and words[2] in _NO_WRAPS:
             continue
-        if _opcode(words) == _OP_ENTRY_POINT:
+        if opcode(words) == _OP_ENTRY_POINT:
             words = _with_interface(words, interface)
         kept += words
     return struct.pack(f"<{len(kept)}I", *kept)
@@ -79,10 +88,6 @@ def _instructions(words: Words) -> Iterator[Words]:
             raise ValueError("not SPIR-V: an instruction is cut short")
         yield words[start : start + length]
         start += length
-
-
-def _opcode(words: Words) -> int:
-    return words[0] & 0xFFFF
 
 
 def _with_interface(entry: Words, interface: set[int]) -> Words:

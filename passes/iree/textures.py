@@ -1,243 +1,258 @@
 """Let kernels read weights as texels, in the SPIR-V of IREE's ``executable-targets`` phase.
 
-Phones read textures through a cache of their own, and convert on the way. A binding that only ever
-holds weights becomes a texel buffer, where every read of it is a plain load of one element:
+Phones read textures through a cache of their own. A binding that only ever holds weights becomes an
+image or a texel buffer (``texture_loads.py``). Legal is decided before anything is edited:
 
-    %p = spirv.AccessChain %weights[%c0, %i] : !spirv.ptr<...rtarray<vector<4xf32>>...>
-    %v = spirv.Load "StorageBuffer" %p : vector<4xf32>
-    ==>
-    %image = spirv.Load "UniformConstant" %weights : !spirv.image<f32, Buffer, ...>
-    %v = spirv.ImageFetch %image, %i : vector<4xf32>
-
-Legal is decided before anything is edited. A binding that cannot be converted stays a buffer, and
-the reason is told. Values are those of the buffer, bit for bit: the formats are floats of the
-stored width.
+* An **image** where all weights that the binding holds were packed for one of the same width
+  (``pack_textures.py``), it reads whole texels of four lanes, and row and column of each follow
+  from its index. A weight lies in one kind of memory only: where one of its readers cannot, the
+  others do not either.
+* Else a **texel buffer**, where the device's hold that many texels.
+* Else the binding stays a **buffer**. The reasons are told.
 """
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from smartmem.passes.iree import phase_ir
-from smartmem.passes.iree.phase_ir import Op, Value, ir
-from smartmem.runtime.schedule import Access, Dispatch, Format, ResourceKind, Schedule
-
-# The fetched component type and the format, by element type and lanes of what a kernel loads.
-_FORMATS = {
-    ("f32", 1): Format.R32_SFLOAT,
-    ("f32", 2): Format.R32G32_SFLOAT,
-    ("f32", 4): Format.R32G32B32A32_SFLOAT,
-    ("f16", 1): Format.R16_SFLOAT,
-    ("f16", 2): Format.R16G16_SFLOAT,
-    ("f16", 4): Format.R16G16B16A16_SFLOAT,
-}
-_LANES = 4
-_IMAGE = "!spirv.image<f32, Buffer, NoDepth, NonArrayed, SingleSampled, NeedSampler, Unknown>"
-_POINTER = f"!spirv.ptr<{_IMAGE}, UniformConstant>"
-_BUFFER_TYPE = re.compile(
-    r"^!spirv\.ptr<!spirv\.struct<\(!spirv\.rtarray<(?:vector<(\d)x)?(\w+)>?, stride=\d+> \[0\]\)"
-    r"(?:, Block)?>, StorageBuffer>$"
+from smartmem.passes.iree.phase_ir import Op, ir
+from smartmem.passes.iree.spirv_index import Form, Indices
+from smartmem.passes.iree.texture_loads import (
+    LANES,
+    Converted,
+    Found,
+    Kept,
+    find,
+    places,
+    to_image,
+    to_texels,
 )
+from smartmem.passes.rules.textures import Packing, TextureLimits
+from smartmem.runtime.schedule import (
+    Access,
+    Binding,
+    BindingKind,
+    Dispatch,
+    ResourceKind,
+    Schedule,
+    Use,
+)
+
 _CAPABILITIES = re.compile(r"^(#spirv\.vce<v[\d.]+, \[)")
+# A kernel's binding: entry point and number.
+Slot = tuple[str, int]
 
 
 @dataclass(frozen=True)
 class Textured:
-    """The edited module, the format of each converted binding by entry and number, and how many
-    bytes of weights are read through them; ``kept`` counts why others stay buffers.
+    """The edited module, what each converted binding has become, and how many divisions its
+    fetches do in loops; ``kept`` and ``no_images`` count why others stay buffers, or are no images.
     """
 
     targets_ir: str
-    formats: Mapping[str, Mapping[int, Format]]
+    slots: Mapping[Slot, Converted]
     kept: Mapping[str, int]
+    no_images: Mapping[str, int]
+
+    @property
+    def bindings(self) -> dict[str, dict[int, Binding]]:
+        """The converted bindings by entry and number."""
+        found: dict[str, dict[int, Binding]] = {}
+        for (entry, number), converted in self.slots.items():
+            found.setdefault(entry, {})[number] = converted.binding
+        return found
 
 
 @dataclass
-class _Found:
-    """A binding's variable, its loads, and what they load."""
+class _Reader:
+    """A slot with its kernel, and the weights that it holds."""
 
-    variable: Op
-    scalar: str
-    lanes: int
-    loads: list[tuple[Op, Op]] = field(default_factory=list[tuple[Op, Op]])
-
-    @property
-    def format(self) -> Format:
-        return _FORMATS[self.scalar, self.lanes]
-
-
-class _Kept(Exception):
-    """Why a binding stays a buffer."""
+    shader: Op
+    found: Found
+    uses: list[Use]
+    workgroups: tuple[int, int, int]
+    # Where each load's texel is in an image of ``width``; no image without.
+    pairs: list[tuple[Form, Form]] | None = None
+    width: int = 0
 
 
-def bind_weights_as_texels(targets_ir: str, schedule: Schedule) -> Textured:
+def bind_weights_as_texels(
+    targets_ir: str,
+    schedule: Schedule,
+    limits: TextureLimits,
+    packings: Mapping[str, Packing] | None = None,
+) -> Textured:
     """Convert the bindings of an ``executable-targets`` module that ``schedule`` only ever gives
-    weights.
+    weights: to images of ``packings``, by the archive's entry, and to texel buffers.
     """
     module = phase_ir.parse(targets_ir)
-    formats: dict[str, dict[int, Format]] = {}
     kept: Counter[str] = Counter()
-    wanted = _weight_bindings(schedule)
-    for shader in list(phase_ir.named(module.operation, "spirv.module")):
+    no_images: Counter[str] = Counter()
+    readers = dict(_readers(module, schedule, kept))
+    if packings is not None:
+        _choose_images(readers, schedule, packings, no_images)
+    slots: dict[Slot, Converted] = {}
+    for slot, reader in readers.items():
+        if reader.pairs is not None:
+            slots[slot] = to_image(reader.found, reader.pairs, reader.width)
+        elif _texels(reader) > limits.buffer_texels:
+            kept["more texels than a texel buffer holds"] += 1
+        else:
+            slots[slot] = to_texels(reader.found)
+            _declare_texels(reader.shader)
+    module.operation.verify()
+    text = module.operation.get_asm(enable_debug_info=True)
+    return Textured(text, slots, dict(kept), dict(no_images))
+
+
+def storage_facts(schedule: Schedule, textured: Textured) -> dict[str, Any]:
+    """What the report says: bytes of weights by the kind of memory that they are read from, how
+    many of them kernels fetch as whole texels without dividing in a loop, and why others are not.
+    """
+    readers: dict[int, list[tuple[Slot, Binding]]] = {}
+    for dispatch in schedule.dispatches:
+        kernel = schedule.kernels[dispatch.kernel]
+        for number, use in enumerate(dispatch.uses):
+            row = ((kernel.entry, number), kernel.bindings[number])
+            readers.setdefault(use.resource, []).append(row)
+    sizes: Counter[str] = Counter()
+    for upload in schedule.uploads:
+        rows = readers.get(upload.resource, [])
+        kinds = {binding.kind for _, binding in rows}
+        sizes["of"] += upload.length
+        if kinds == {BindingKind.IMAGE}:
+            sizes["image"] += upload.length
+        elif kinds == {BindingKind.TEXELS}:
+            sizes["texel"] += upload.length
+        else:
+            continue
+        if all(binding.format.lanes == LANES for _, binding in rows) and not any(
+            textured.slots[slot].divisions for slot, _ in rows
+        ):
+            sizes["whole_texel"] += upload.length
+    return {
+        **{f"{name}_bytes": sizes[name] for name in ("image", "texel", "whole_texel", "of")},
+        "kept_as_buffers": textured.kept,
+        "no_images": textured.no_images,
+    }
+
+
+def _readers(module: Any, schedule: Schedule, kept: Counter[str]) -> Iterable[tuple[Slot, _Reader]]:
+    """The slots that could be texels, in the order of the module."""
+    wanted = _weight_slots(schedule)
+    for shader in phase_ir.named(module.operation, "spirv.module"):
         points = [op for op in phase_ir.body_ops(shader) if op.name == "spirv.EntryPoint"]
-        for entry in map(_entry_name, points):
-            for number in wanted.get(entry, ()):
+        for entry in (phase_ir.symbol_ref(op.attributes["fn"])[0] for op in points):
+            for number, calls in wanted.get(entry, {}).items():
                 try:
                     if len(points) != 1:
-                        raise _Kept("several entry points share it")
-                    found = _find(shader, number)
-                except _Kept as reason:
+                        raise Kept("several entry points share it")
+                    found = find(shader, number)
+                except Kept as reason:
                     kept[str(reason)] += 1
                     continue
-                _convert(found)
-                formats.setdefault(entry, {})[number] = found.format
-        if any(entry in formats for entry in map(_entry_name, points)):
-            _declare_texels(shader)
-    module.operation.verify()
-    return Textured(module.operation.get_asm(enable_debug_info=True), formats, dict(kept))
+                uses = [call.uses[number] for call in calls]
+                yield (entry, number), _Reader(shader, found, uses, calls[0].workgroups)
 
 
-def texel_bytes(schedule: Schedule) -> tuple[int, int]:
-    """Bytes of constants that are read as texels only, and of all constants."""
-    readers: dict[int, set[bool]] = {}
-    for command in schedule.commands:
-        if isinstance(command, Dispatch):
-            bindings = schedule.kernels[command.kernel].bindings
-            for use, binding in zip(command.uses, bindings, strict=True):
-                readers.setdefault(use.resource, set()).add(binding is not Format.BUFFER)
-    constants = {
-        number: resource.size_bytes
-        for number, resource in enumerate(schedule.resources)
-        if resource.kind is ResourceKind.CONSTANT
+def _weight_slots(schedule: Schedule) -> dict[str, dict[int, list[Dispatch]]]:
+    """By entry and number, the calls of those bindings that read weights in every call."""
+    calls: dict[int, list[Dispatch]] = {}
+    for dispatch in schedule.dispatches:
+        calls.setdefault(dispatch.kernel, []).append(dispatch)
+
+    def is_weight(use: Use) -> bool:
+        kind = schedule.resources[use.resource].kind
+        return kind is ResourceKind.CONSTANT and use.access is Access.READ
+
+    return {
+        schedule.kernels[kernel].entry: {
+            number: mine
+            for number in range(len(mine[0].uses))
+            if all(is_weight(call.uses[number]) for call in mine)
+        }
+        for kernel, mine in calls.items()
     }
-    texels = sum(size for number, size in constants.items() if readers.get(number) == {True})
-    return texels, sum(constants.values())
 
 
-def _entry_name(op: Op) -> str:
-    return phase_ir.symbol_ref(op.attributes["fn"])[0]
+def _choose_images(
+    readers: Mapping[Slot, _Reader],
+    schedule: Schedule,
+    packings: Mapping[str, Packing],
+    no_images: Counter[str],
+) -> None:
+    """Give readers the width of their weights' images, where those can be images."""
+    packed = {upload.resource: packings.get(upload.key) for upload in schedule.uploads}
+    written = {u.resource for c in schedule.setup for u in c.uses if u.access is not Access.READ}
+    for reader in readers.values():
+        try:
+            reader.width = _width(reader, schedule, packed, written)
+            indices = Indices(reader.shader, reader.workgroups)
+            reader.pairs = places(reader.found, indices, reader.width)
+        except Kept as reason:
+            no_images[str(reason)] += 1
+    while spoilt := _spoilt(readers, schedule):
+        for reader in spoilt:
+            reader.pairs = None
+        no_images["another kernel cannot read it as an image"] += len(spoilt)
 
 
-def _weight_bindings(schedule: Schedule) -> dict[str, list[int]]:
-    """By entry, the bindings that read weights in every dispatch."""
-    holds: dict[tuple[int, int], bool] = {}
-    for command in schedule.commands:
-        if not isinstance(command, Dispatch):
-            continue
-        for number, use in enumerate(command.uses):
-            kind = schedule.resources[use.resource].kind
-            is_weight = kind is ResourceKind.CONSTANT and use.access is Access.READ
-            key = (command.kernel, number)
-            holds[key] = holds.get(key, True) and is_weight
-    found: dict[str, list[int]] = {}
-    for (kernel, number), is_weight in sorted(holds.items()):
-        if is_weight:
-            found.setdefault(schedule.kernels[kernel].entry, []).append(number)
-    return found
+def _width(
+    reader: _Reader,
+    schedule: Schedule,
+    packed: Mapping[int, Packing | None],
+    written: set[int],
+) -> int:
+    """The one width of all that a reader holds; raises Kept where there is none."""
+    if reader.found.lanes != LANES:
+        raise Kept("its kernel reads no whole texels")
+    widths: set[int] = set()
+    for use in reader.uses:
+        packing = packed.get(use.resource)
+        if packing is None or use.resource in written:
+            raise Kept("it is no weight of the archive")
+        if packing.storage != "image2d":
+            raise Kept(packing.reason)
+        whole = schedule.resources[use.resource].size_bytes
+        if (use.offset, use.length) != (0, whole):
+            raise Kept("a part of it is read")
+        if whole != packing.width_texels * packing.height_texels * reader.found.texel_bytes:
+            raise Kept("its elements are stored as another type")
+        widths.add(packing.width_texels)
+    if len(widths) != 1:
+        raise Kept("its kernel reads weights of several widths")
+    return widths.pop()
 
 
-def _find(shader: Op, number: int) -> _Found:
-    """The binding with all its loads; raises _Kept where one of its uses is anything else."""
-    variables = [
-        op
-        for op in phase_ir.body_ops(shader)
-        if op.name == "spirv.GlobalVariable"
-        and "binding" in op.attributes
-        and int(op.attributes["binding"].value) == number
+def _spoilt(readers: Mapping[Slot, _Reader], schedule: Schedule) -> list[_Reader]:
+    """Readers as images of a weight that something else reads as another kind of memory."""
+    kinds: dict[int, set[Any]] = {}
+    for dispatch in schedule.dispatches:
+        entry = schedule.kernels[dispatch.kernel].entry
+        for number, use in enumerate(dispatch.uses):
+            reader = readers.get((entry, number))
+            image = reader and reader.pairs and (reader.found.format, reader.width)
+            kinds.setdefault(use.resource, set()).add(image)
+    for port in schedule.outputs:
+        kinds.setdefault(port.resource, set()).add(None)
+    mixed = {resource for resource, held in kinds.items() if len(held) > 1}
+    return [
+        reader
+        for reader in readers.values()
+        if reader.pairs is not None and any(use.resource in mixed for use in reader.uses)
     ]
-    if len(variables) != 1:
-        raise _Kept("it is read as elements of several types")
-    match = _BUFFER_TYPE.match(str(variables[0].attributes["type"].value))
-    scalar, lanes = (match[2], int(match[1] or 1)) if match else ("", 0)
-    if (scalar, lanes) not in _FORMATS:
-        raise _Kept(f"no texel format for its elements ({lanes} x {scalar or 'unknown'})")
-    found = _Found(variables[0], scalar, lanes)
-    name = phase_ir.symbol(variables[0])
-    for address in phase_ir.named(shader, "spirv.mlir.addressof"):
-        if phase_ir.symbol_ref(address.attributes["variable"]) == (name,):
-            found.loads += _loads(address)
-    return found
 
 
-def _loads(address: Op) -> Iterator[tuple[Op, Op]]:
-    """Each element's address and the load of it."""
-    for chain in _users(address.results[0]):
-        if chain.name != "spirv.AccessChain" or len(chain.operands) != 3:
-            raise _Kept(f"its address is used by {chain.name}")
-        for load in _users(chain.results[0]):
-            if load.name != "spirv.Load":
-                raise _Kept(f"its elements are used by {load.name}")
-            # A fetch may change bits that are no number, such as two halves in one float.
-            if any(user.name == "spirv.Bitcast" for user in _users(load.results[0])):
-                raise _Kept("its bits are read as another type")
-            yield chain, load
-
-
-def _users(value: Value) -> list[Op]:
-    return [use.owner.operation for use in value.uses]
-
-
-def _convert(found: _Found) -> None:
-    """Retype the variable and make each load a fetch."""
-    context = found.variable.context
-    with context:
-        found.variable.attributes["type"] = ir.TypeAttr.get(ir.Type.parse(_POINTER))
-        if "aliased" in found.variable.attributes:
-            del found.variable.attributes["aliased"]
-    for chain, load in found.loads:
-        address = phase_ir.defining_op(chain.operands[0])
-        assert address is not None
-        with context, load.location, ir.InsertionPoint(load):
-            pointer = _make(
-                "spirv.mlir.addressof", _POINTER, variable=address.attributes["variable"]
-            )
-            image = _make("spirv.Load", _IMAGE, pointer)
-            texel = _make("spirv.ImageFetch", f"vector<{_LANES}xf32>", image, chain.operands[2])
-            load.results[0].replace_all_uses_with(_lanes_of(texel, found))
-        load.erase()
-    _erase_unused(found)
-
-
-def _lanes_of(texel: Value, found: _Found) -> Value:
-    """Of a texel's four components those that the kernel loads, in its type."""
-    if found.lanes == 1:
-        index = ir.ArrayAttr.get([ir.IntegerAttr.get(ir.IntegerType.get_signless(32), 0)])
-        value = _make("spirv.CompositeExtract", "f32", texel, indices=index)
-    elif found.lanes == _LANES:
-        value = texel
-    else:
-        i32 = ir.IntegerType.get_signless(32)
-        chosen = ir.ArrayAttr.get([ir.IntegerAttr.get(i32, i) for i in range(found.lanes)])
-        type_ = f"vector<{found.lanes}xf32>"
-        value = _make("spirv.VectorShuffle", type_, texel, texel, components=chosen)
-    if found.scalar == "f16":
-        type_ = "f16" if found.lanes == 1 else f"vector<{found.lanes}xf16>"
-        value = _make("spirv.FConvert", type_, value)
-    return value
-
-
-def _make(name: str, type_: str, *operands: Value, **attributes: Any) -> Value:
-    """One op at the insertion point; its result."""
-    result = ir.Type.parse(type_)
-    return ir.Operation.create(
-        name, results=[result], operands=list(operands), attributes=attributes
-    ).result
-
-
-def _erase_unused(found: _Found) -> None:
-    """The addresses of elements, and of the buffer, that nothing uses any more."""
-    chains: Sequence[Op] = list({chain: None for chain, _ in found.loads})
-    for chain in chains:
-        address = phase_ir.defining_op(chain.operands[0])
-        chain.erase()
-        if address is not None and not list(address.results[0].uses):
-            address.erase()
+def _texels(reader: _Reader) -> int:
+    return max(use.length // reader.found.texel_bytes for use in reader.uses)
 
 
 def _declare_texels(shader: Op) -> None:
     """Declare the capability that texel buffers need."""
     stated = str(shader.attributes["vce_triple"])
-    edited = _CAPABILITIES.sub(r"\1SampledBuffer, ", stated, count=1)
-    shader.attributes["vce_triple"] = ir.Attribute.parse(edited, shader.context)
+    if "SampledBuffer" not in stated:
+        edited = _CAPABILITIES.sub(r"\1SampledBuffer, ", stated, count=1)
+        shader.attributes["vce_triple"] = ir.Attribute.parse(edited, shader.context)

@@ -6,11 +6,12 @@ own or part of an elementwise one: positions that are computed cost too much ins
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 from smartmem.dialects._mlir import arith, ir, linalg, tensor
 from smartmem.dialects.layout.maps import to_index_map
 from smartmem.dialects.layout.ops import RelayoutOp, ViewOp, shape
+from smartmem.passes.analysis.blocks import block_of
 from smartmem.passes.analysis.joins import is_assembled, joined_dim, pieces, producer
 from smartmem.passes.lower import scalars
 from smartmem.passes.lower.builder import (
@@ -57,7 +58,7 @@ class _Leaves:
         if is_assembled(op):
             for piece in pieces(op):
                 self._prepare(piece)
-        elif isinstance(op, (ViewOp, RelayoutOp)):
+        elif _is_position(op):
             self._prepare(op.input)
         elif (function := absorbed(value)) is not None:
             for operand in function.operands:
@@ -71,9 +72,14 @@ class _Leaves:
         return tensor.ExtractOp(self._ready[value], [at[axis] for axis in order]).result
 
 
+def _is_position(op: Any) -> TypeGuard[ViewOp | RelayoutOp]:
+    """Whether ``op`` only says where elements lie: not what ends a block and leaves a tensor."""
+    return isinstance(op, (ViewOp, RelayoutOp)) and block_of(op) is None
+
+
 def _through_views(value: Any, at: Position) -> tuple[Any, Position]:
     """What the views above ``value`` look at, and where."""
-    while isinstance(op := producer(value), (ViewOp, RelayoutOp)):
+    while _is_position(op := producer(value)):
         if isinstance(op, ViewOp):
             affine = ir.AffineMapAttr(op.attributes["index_map"]).value
             index_map = to_index_map(affine, shape(op.result), shape(op.input))

@@ -5,7 +5,9 @@ for Vulkan.
 from typing import Any
 
 from smartmem.dialects._mlir import arith, ir, linalg
+from smartmem.dialects.layout.build import tensor_of
 from smartmem.dialects.layout.ops import AttentionOp, element_type, shape
+from smartmem.passes.analysis.blocks import has_row_kernel
 from smartmem.passes.lower import scalars
 from smartmem.passes.lower.builder import (
     Lowering,
@@ -17,42 +19,37 @@ from smartmem.passes.lower.builder import (
     generic,
     widened,
 )
-from smartmem.passes.lower.contraction import sum_of_products
+from smartmem.passes.lower.contraction import operand, plain, sum_of_reads
 from smartmem.passes.lower.normalization import softmax_rows
+from smartmem.passes.lower.regions import one_kernel
 from smartmem.passes.lower.registry import lowers
 
 
 @lowers(AttentionOp)
 def attention(low: Lowering, op: Any) -> Any:
     """softmax(scale * q k^T + mask) v; scores are kept in f32 for 16-bit floats."""
-    query, key, value = (low.value(v) for v in (op.query, op.key, op.value))
-    *batch, length, features = shape(op.query)
-    steps, width = shape(op.key)[-2], shape(op.value)[-1]
+    *batch, length, _ = shape(op.query)
+    steps = shape(op.key)[-2]
     b = list(range(len(batch)))
     row, column, k = len(b), len(b) + 1, len(b) + 2
     element = element_type(op.result)
     wide = accumulator(element)
-    query_map, key_map, score_map = (*b, row, k), (*b, column, k), (*b, row, column)
-    maps = [low.write(op.query, query_map), low.write(op.key, key_map), score_map]
-    scores = sum_of_products(
-        [query, key], maps, [*batch, length, steps, features], wide_of(query, wide)
-    )
+    reads = [operand(low, op.query, (*b, row, k)), operand(low, op.key, (*b, column, k))]
+    # Scores of 16-bit operands are not rounded before the softmax.
+    scores = sum_of_reads(reads, (*b, row, column), (*batch, length, steps), wide)
     scores = _scaled_and_masked(low, op, scores, wide)
     causal = ir.BoolAttr(op.attributes["causal"]).value
-    weights = softmax_rows(
-        low, scores, len(batch) + 1, element, masked=op.mask is not None or causal
-    )
-    maps = [
-        (*b, row, k),
-        low.write(op.value, (*b, k, column)),
-        low.write(op.result, (*b, row, column)),
-    ]
-    return sum_of_products([weights, value], maps, [*batch, length, width, steps], element)
+    masked = op.mask is not None or causal
+    in_one = has_row_kernel(op)
 
+    def weigh() -> Any:
+        axis = len(batch) + 1
+        return softmax_rows(low, scores, axis, element, masked=masked, in_one=in_one)
 
-def wide_of(value: Any, wide: Any) -> Any:
-    """Scores of 16-bit operands are not rounded back before the softmax."""
-    return wide if element_type(value) != wide else element_type(value)
+    weights = one_kernel(tensor_of(shape(scores), element), weigh) if in_one else weigh()
+    reads = [plain(weights, (*b, row, k)), operand(low, op.value, (*b, k, column))]
+    loops = low.write(op.result, (*b, row, column))
+    return sum_of_reads(reads, loops, low.physical_shape(op.result), element)
 
 
 def _scaled_and_masked(low: Lowering, op: Any, scores: Any, wide: Any) -> Any:

@@ -76,6 +76,11 @@ def _iterator(kind: str) -> Any:
     return ir.Attribute.parse(f"#linalg.iterator_type<{kind}>")
 
 
+def reduces(op: Any) -> bool:
+    """Whether a ``linalg.generic`` has a reduction loop."""
+    return any(kind == _iterator("reduction") for kind in op.attributes["iterator_types"])
+
+
 def generic(
     inputs: Sequence[Operand], init: Value, out: Sequence[Any], loops: Sequence[str], body: Body
 ) -> Value:

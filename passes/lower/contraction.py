@@ -3,10 +3,13 @@
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from smartmem.dialects.layout.maps import contraction_dims
 from smartmem.dialects.layout.ops import ContractOp, element_type, shape
+from smartmem.passes.analysis.joins import producer
+from smartmem.passes.analysis.reads import Reading, common_parts, is_read_in_place, split, through
 from smartmem.passes.lower import scalars
 from smartmem.passes.lower.builder import (
     Lowering,
@@ -21,6 +24,7 @@ from smartmem.passes.lower.builder import (
     widened,
 )
 from smartmem.passes.lower.registry import lowers
+from smartmem.passes.lower.structure import reshaped, stepped
 
 Map = tuple[int, ...]
 
@@ -28,18 +32,57 @@ Map = tuple[int, ...]
 @lowers(ContractOp)
 def contract(low: Lowering, op: Any) -> Any:
     """Sum of products in the physical orders of operands and result."""
-    logical, rank = contraction_dims(op.attributes["indexing_maps"])
-    values = [op.lhs, op.rhs, op.result]
-    maps = [low.write(v, m) for v, m in zip(values, logical, strict=True)]
-    extents = {
-        d: s for v, m in zip(values, logical, strict=True) for d, s in zip(m, shape(v), strict=True)
-    }
-    return sum_of_products(
-        [low.value(op.lhs), low.value(op.rhs)],
-        maps,
-        [extents[d] for d in range(rank)],
-        element_type(op.result),
-    )
+    logical, _ = contraction_dims(op.attributes["indexing_maps"])
+    reads = [operand(low, v, m) for v, m in zip((op.lhs, op.rhs), logical[:2], strict=True)]
+    sizes = [shape(op.result)[axis] for axis in low.layout(op.result).order]
+    return sum_of_reads(reads, low.write(op.result, logical[-1]), sizes, element_type(op.result))
+
+
+@dataclass(frozen=True)
+class Read:
+    """A tensor in memory, and how a sum of products reads it."""
+
+    value: Any
+    reading: Reading
+
+
+def operand(low: Lowering, logical: Any, loops: Sequence[int]) -> Read:
+    """``logical``, whose logical axes are ``loops``: through its view where that is not made."""
+    physical = low.write(logical, loops)
+    view = producer(logical)
+    if view is None or not is_read_in_place(view):
+        return plain(low.value(logical), physical)
+    reading = through(view, physical)
+    if reading is None:
+        raise ValueError("marked to be read in place, but no reshapes, slices and one transpose")
+    return Read(stepped(low.value(view.input), reading.steps), reading)
+
+
+def plain(value: Any, loops: Sequence[int]) -> Read:
+    """A physical tensor whose axes are ``loops``."""
+    return Read(value, Reading.plain(loops, shape(value)))
+
+
+def sum_of_reads(
+    reads: Sequence[Read], loops: Sequence[int], sizes: Sequence[int], element: Any
+) -> Any:
+    """Contract two operands; the result's axes are ``loops``, of ``sizes``.
+
+    A loop that a view splits is several; one of a single step is none.
+    """
+    common = common_parts([read.reading for read in reads])
+    if common is None:
+        raise ValueError("two operands split a loop at places that do not nest")
+    places = [(loop, part) for loop, parts in common.items() for part in range(len(parts))]
+    extents = [common[loop][part] for loop, part in places]
+    maps = [tuple(places.index(p) for p in split(read.reading, common)) for read in reads]
+    values = [
+        reshaped(read.value, [extents[n] for n in axes])
+        for read, axes in zip(reads, maps, strict=True)
+    ]
+    own = [places.index((loop, part)) for loop in loops for part in range(len(common[loop]))]
+    result = sum_of_products(values, [*maps, tuple(own)], extents, element)
+    return reshaped(result, sizes)
 
 
 def sum_of_products(

@@ -3,8 +3,8 @@
 A window that never overlaps (1x1, or as large as its stride) is a contraction over a reshaped
 input. A depthwise convolution loops in the order of its result: IREE's NCHW named op is silently
 wrong on Vulkan, because two ops of one kernel then hand data between invocations without a barrier
-(docs/iree-miscompiles.md). The rest are channels-last named ops where the layout allows, else a
-generic in the result's order.
+(docs/iree-miscompiles.md). In a kernel of its own it is the channels-last named op. The rest are
+channels-last named ops where the layout allows, else a generic in the result's order.
 """
 
 from collections.abc import Sequence
@@ -12,6 +12,7 @@ from typing import Any
 
 from smartmem.dialects._mlir import ir, linalg
 from smartmem.dialects.layout.ops import ConvOp, element_type, shape
+from smartmem.passes.analysis.blocks import block_of
 from smartmem.passes.analysis.windows import Window
 from smartmem.passes.lower import scalars
 from smartmem.passes.lower.builder import (
@@ -32,6 +33,7 @@ from smartmem.passes.lower.builder import (
 from smartmem.passes.lower.contraction import sum_of_products
 from smartmem.passes.lower.registry import lowers
 from smartmem.passes.lower.windows import named_window, pad_physical
+from smartmem.passes.rules.windows import is_depthwise
 
 _CHANNELS_LAST = {
     1: linalg.Conv1DNwcWcfOp,
@@ -48,6 +50,8 @@ def conv(low: Lowering, op: Any) -> Any:
     if groups == 1 and window.side_by_side():
         return _tiled(low, op, window)
     x = pad_physical(low, op, window, 0.0)
+    if block_of(op) is not None and is_depthwise(op):
+        return _depthwise(low, op, x, window)
     if groups > 1:
         return _grouped(low, op, x, window, groups)
     last = (0, *range(2, len(shape(op.input))), 1)
@@ -108,6 +112,16 @@ def _named(op: Any, x: Any, weight: Any, window: Window, out: Sequence[int]) -> 
     wide = accumulator(element)
     named = _CHANNELS_LAST[len(window.kernel)]
     init = filled(0, out, wide)
+    return narrowed(named_window(named, [x, weight], init, window), element)
+
+
+def _depthwise(low: Lowering, op: Any, x: Any, window: Window) -> Any:
+    """linalg's named channels-last op, with the kernel as [window, C]."""
+    weight = reassociated(low.value(op.weight), [[0], [1], [2, 3]])
+    element = element_type(op.result)
+    wide = accumulator(element)
+    init = filled(0, low.physical_shape(op.result), wide)
+    named = linalg.DepthwiseConv2DNhwcHwcOp
     return narrowed(named_window(named, [x, weight], init, window), element)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from smartmem.dialects._mlir import ir, math
 from smartmem.dialects.layout.ops import LayerNormOp, SoftmaxOp, element_type, shape
+from smartmem.passes.analysis.blocks import block_of
 from smartmem.passes.lower import scalars
 from smartmem.passes.lower.builder import (
     Lowering,
@@ -20,7 +21,7 @@ from smartmem.passes.lower.builder import (
     pointwise,
     widened,
 )
-from smartmem.passes.lower.reduction import needs_own_kernel, stepwise
+from smartmem.passes.lower.reduction import needs_own_kernel, reduced_from, stepwise
 from smartmem.passes.lower.registry import lowers
 
 
@@ -43,34 +44,50 @@ def softmax_rows(
     axis: int,
     element: Any,
     *,
+    log: bool = False,
     masked: bool = False,
     apart: bool = False,
+    in_one: bool = False,
 ) -> Any:
-    """Softmax of a physical tensor along one axis.
+    """Softmax of a physical tensor along one axis, or its logarithm.
 
-    ``masked`` where a whole row may be -inf; ``apart`` where each step needs a kernel of its own.
+    ``masked`` where a whole row may be -inf; ``apart`` where each step needs a kernel of its own;
+    ``in_one`` where all are one: powers are then computed twice, since a kernel that kept them
+    would need shared memory for whole rows.
     """
     wide = accumulator(element_type(value))
     own = shape(value)
     top = _statistic(low, value, [axis], "max", apart)
 
-    def exponential(item: Any, peak: Any) -> Any:
+    def held(item: Any, peak: Any) -> Any:
+        """What is kept of an element: its power, or of that the exponent."""
         if masked:
             nothing = scalars.compare("eq", peak, constant(float("-inf"), peak.type))
             peak = scalars.select(nothing, constant(0, peak.type), peak)
-        return scalars.exp(scalars.sub(widened(item, wide), widened(peak, wide)))
+        exponent = scalars.sub(widened(item, wide), widened(peak, wide))
+        return exponent if log else scalars.exp(exponent)
 
-    powers = pointwise(_rows(value, top, [axis]), own, wide, exponential)
-    powers = low.fenced(powers) if apart else powers
-    total = _statistic(low, powers, [axis], "sum", apart)
+    def power(kept: Any) -> Any:
+        return scalars.exp(kept) if log else kept
 
-    def share(power: Any, whole: Any) -> Any:
+    def share(kept: Any, whole: Any) -> Any:
         if masked:
             nothing = scalars.compare("eq", whole, constant(0, wide))
             whole = scalars.select(nothing, constant(1, wide), whole)
-        return scalars.cast(scalars.div(power, whole), element)
+        if log:
+            return scalars.cast(scalars.sub(kept, math.LogOp(whole).result), element)
+        return scalars.cast(scalars.div(kept, whole), element)
 
-    return pointwise(_rows(powers, total, [axis]), own, element, share)
+    if in_one:
+        read = _rows(value, top, [axis])
+        total = reduced_from(read, own, [axis], lambda v, t: power(held(v, t)), wide)
+        rows = [*read, _rows(value, total, [axis])[1]]
+        return pointwise(rows, own, element, lambda v, t, s: share(held(v, t), s))
+    kept = pointwise(_rows(value, top, [axis]), own, wide, held)
+    kept = low.fenced(kept) if apart else kept
+    powers = pointwise([Operand(kept, dims(range(len(own))))], own, wide, power) if log else kept
+    total = _statistic(low, powers, [axis], "sum", apart)
+    return pointwise(_rows(kept, total, [axis]), own, element, share)
 
 
 @lowers(SoftmaxOp)
@@ -80,26 +97,14 @@ def softmax(low: Lowering, op: Any) -> Any:
     if order != low.layout(op.result).order:
         raise ValueError("softmax keeps the layout of its input")
     axis = order.index(ir.IntegerAttr(op.attributes["dim"]).value)
-    value, element = low.value(op.input), element_type(op.result)
-    apart = needs_own_kernel(low, op, [axis])
-    if not ir.BoolAttr(op.attributes["log"]).value:
-        return softmax_rows(low, value, axis, element, apart=apart)
-    wide = accumulator(element)
-    top = _statistic(low, value, [axis], "max", apart)
-    shifted = pointwise(
-        _rows(value, top, [axis]),
-        shape(value),
-        wide,
-        lambda item, peak: scalars.sub(widened(item, wide), widened(peak, wide)),
-    )
-    shifted = low.fenced(shifted) if apart else shifted
-    powers = pointwise([Operand(shifted, dims(range(len(order))))], shape(value), wide, scalars.exp)
-    total = _statistic(low, powers, [axis], "sum", apart)
-    return pointwise(
-        _rows(shifted, total, [axis]),
-        shape(value),
-        element,
-        lambda item, whole: scalars.cast(scalars.sub(item, math.LogOp(whole).result), element),
+    return softmax_rows(
+        low,
+        low.value(op.input),
+        axis,
+        element_type(op.result),
+        log=ir.BoolAttr(op.attributes["log"]).value,
+        apart=needs_own_kernel(low, op, [axis]),
+        in_one=block_of(op) is not None,
     )
 
 

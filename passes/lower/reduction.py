@@ -7,8 +7,11 @@ from typing import Any
 from smartmem.dialects._mlir import arith, ir
 from smartmem.dialects.layout.attributes import ints
 from smartmem.dialects.layout.ops import ElementwiseOp, ReduceOp, element_type, shape
+from smartmem.passes.analysis.blocks import block_of
+from smartmem.passes.analysis.rows import reduces_innermost, runs
 from smartmem.passes.lower import scalars
 from smartmem.passes.lower.builder import (
+    Body,
     Lowering,
     Operand,
     accumulator,
@@ -55,14 +58,30 @@ def reduced(value: Any, axes: Sequence[int], kind: str) -> Any:
     """Physical ``value`` reduced over physical ``axes``, kept in the accumulator's type."""
     own, element = shape(value), element_type(value)
     wide = accumulator(element) if kind in ("sum", "mean", "prod") else element
-    kept = [a for a in range(len(own)) if a not in axes]
-    loops = ["reduction" if a in axes else "parallel" for a in range(len(own))]
-    init = filled(neutral(kind, wide), [own[a] for a in kept], wide)
+    read = [Operand(value, dims(range(len(own))))]
+    return reduced_from(read, own, axes, lambda item: widened(item, wide), wide, kind)
 
-    def body(item: Any, total: Any) -> Any:
-        return COMBINE[kind](total, widened(item, wide))
 
-    return generic([Operand(value, dims(range(len(own))))], init, dims(kept), loops, body)
+def reduced_from(
+    inputs: Sequence[Operand],
+    sizes: Sequence[int],
+    axes: Sequence[int],
+    function: Body,
+    element: Any,
+    kind: str = "sum",
+) -> Any:
+    """``function`` of each element of ``inputs``, a scalar of type ``element``, reduced over the
+    loops ``axes`` of those of extents ``sizes``.
+    """
+    kept = [a for a in range(len(sizes)) if a not in axes]
+    loops = ["reduction" if a in axes else "parallel" for a in range(len(sizes))]
+    init = filled(neutral(kind, element), [sizes[a] for a in kept], element)
+
+    def body(*scalars_and_total: Any) -> Any:
+        *items, total = scalars_and_total
+        return COMBINE[kind](total, function(*items))
+
+    return generic(inputs, init, dims(kept), loops, body)
 
 
 def stepwise(low: Lowering, value: Any, axes: Sequence[int], kind: str) -> Any:
@@ -80,7 +99,7 @@ def stepwise(low: Lowering, value: Any, axes: Sequence[int], kind: str) -> Any:
         return stepwise(low, inner, axes[:-1], kind)
     if low.device != "vulkan":
         return reduced(value, axes, kind)
-    *outer, inner = _runs(shape(value), axes)
+    *outer, inner = runs(shape(value), axes)
     value = reduced(value, inner, kind)
     for run in reversed(outer):
         value = reduced(low.fenced(value), run, kind)
@@ -104,35 +123,18 @@ def sign_flipped(value: Any) -> Any:
     return pointwise([read], own, element, lambda item: turn(item, constant(sign, element)))
 
 
-def reduces_innermost(sizes: Sequence[int], axes: Sequence[int]) -> bool:
-    """Whether the last axis of more than one element is among the reduced ``axes``."""
-    inner = [a for a, size in enumerate(sizes) if size > 1][-1:]
-    return not inner or inner[0] in axes
-
-
-def _runs(sizes: Sequence[int], axes: Sequence[int]) -> list[list[int]]:
-    """``axes`` in order, split where an axis of more than one element stands between."""
-    runs: list[list[int]] = []
-    for axis in sorted(axes):
-        if runs and all(sizes[a] == 1 for a in range(runs[-1][-1] + 1, axis)):
-            runs[-1].append(axis)
-        else:
-            runs.append([axis])
-    return runs
-
-
 def needs_own_kernel(low: Lowering, op: Any, axes: Sequence[int]) -> bool:
     """Whether the reductions of ``op`` over physical ``axes`` must not share a kernel on Vulkan.
 
     A kernel that reduces and then uses the result beside the unreduced value gives its innermost
     loop to thread x in both halves. Where that is not the reduced axis, results pass between
     invocations without a barrier (docs/iree-miscompiles.md). It may not be because of the layout,
-    or because IREE fuses a transpose before or after.
+    or because IREE fuses a transpose before or after. In a block neither is the case.
     """
-    if low.device != "vulkan":
+    if low.device != "vulkan" or block_of(op) is not None:
         return False
     sizes = low.physical_shape(op.input)
-    if len(_runs(sizes, axes)) > 1 or not reduces_innermost(sizes, axes):
+    if len(runs(sizes, axes)) > 1 or not reduces_innermost(sizes, axes):
         return True
     return any(moves_innermost(low, view) for view in _neighbours(op))
 

@@ -1,5 +1,6 @@
 """Dispatch regions: what stands in one is one kernel, whatever IREE would have fused itself."""
 
+from collections.abc import Callable
 from typing import Any
 
 from smartmem.dialects._mlir import ir
@@ -9,8 +10,8 @@ from smartmem.dialects._mlir import ir
 _RESHAPES = ("tensor.collapse_shape", "tensor.expand_shape")
 
 
-def dispatch_region(result: Any) -> Any:
-    """An empty ``flow.dispatch.region`` of one result, without its ``flow.return`` yet."""
+def one_kernel(result: Any, build: Callable[[], Any]) -> Any:
+    """What ``build`` makes, of type ``result``, by a kernel of its own."""
     no_sizes = ir.DenseI32ArrayAttr.get([0, 0])
     region = ir.Operation.create(
         "flow.dispatch.region",
@@ -18,11 +19,13 @@ def dispatch_region(result: Any) -> Any:
         attributes={"operandSegmentSizes": no_sizes},
         regions=2,
     )
-    region.regions[0].blocks.append()
-    return region
+    with ir.InsertionPoint(region.regions[0].blocks.append()):
+        ir.Operation.create("flow.return", operands=[build()])
+    _hoist_reshapes(region)
+    return region.results[0]
 
 
-def hoist_reshapes(region: Any) -> None:
+def _hoist_reshapes(region: Any) -> None:
     """Move reshapes of tensors from outside to before the region."""
     body = region.regions[0].blocks[0]
     for op in list(body.operations):

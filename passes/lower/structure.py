@@ -22,7 +22,9 @@ from smartmem.dialects.layout.ops import (
     element_type,
     shape,
 )
+from smartmem.dialects.steps import Step, reshape_steps
 from smartmem.passes.analysis.joins import is_assembled, is_link, joined_dim, pieces
+from smartmem.passes.analysis.reads import is_read_in_place
 from smartmem.passes.lower.assembly import assemble
 from smartmem.passes.lower.builder import (
     Lowering,
@@ -58,8 +60,10 @@ def weight(low: Lowering, op: Any) -> Any:
 @lowers(ViewOp)
 def view(low: Lowering, op: Any) -> Any:
     """The index map between the two memories: out of the result's order, through the map, into the
-    input's order.
+    input's order. One that its readers read through is not made.
     """
+    if is_read_in_place(op):
+        return None
     return viewed(low.value(op.input), _memory_map(low, op))
 
 
@@ -103,11 +107,19 @@ def _moves_last(step: Transpose) -> bool:
 def viewed(value: Any, index_map: IndexMap) -> Any:
     """``value`` re-indexed."""
     steps = algebra.factor(index_map)
-    if steps is not None:
-        for step in steps:
-            value = _applied(value, step)
-        return value
-    return _gathered(value, index_map)
+    return _gathered(value, index_map) if steps is None else stepped(value, steps)
+
+
+def stepped(value: Any, steps: Sequence[Step]) -> Any:
+    """``value`` after ``steps``."""
+    for step in steps:
+        value = _applied(value, step)
+    return value
+
+
+def reshaped(value: Any, sizes: Sequence[int]) -> Any:
+    """``value`` as ``sizes``, in the same order of elements."""
+    return stepped(value, reshape_steps(tuple(shape(value)), tuple(sizes)))
 
 
 def _applied(value: Any, step: Any) -> Any:

@@ -108,7 +108,11 @@ def _movement(index_map: IndexMap) -> Movement:
     if steps is None:
         return "gather"
     transposes = [step for step in steps if isinstance(step, Transpose)]
-    if any(source is None for step in transposes for source in step.sources):
+    if any(
+        source is None and size > 1
+        for step in transposes
+        for source, size in zip(step.sources, step.shape, strict=True)
+    ):
         return "broadcast"
     if transposes:
         return "transpose"

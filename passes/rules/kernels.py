@@ -66,7 +66,8 @@ class KernelLimits:
     subgroup idle. rows, columns, depth: what one thread holds at most of the result's rows and
     columns, and of the reduction at a time. shared_bytes: shared memory a workgroup may use (0: no
     promotion). workgroups: how many fill the device. plain: whether vectorised tiles are used for
-    plain matmuls too, which else are left to IREE.
+    plain matmuls too, which else are left to IREE. row_lanes: how many lanes must share a row
+    equally for its softmax or norm to be one kernel (1: it always is).
     """
 
     threads: int
@@ -77,6 +78,7 @@ class KernelLimits:
     shared_bytes: int
     workgroups: int
     plain: bool
+    row_lanes: int = 1
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 // RUN: %smartmem-opt %s --split-input-file --pass-pipeline='smartmem-fuse-blocks{device=vulkan}' | %filecheck %s
 // RUN: %smartmem-opt %s --split-input-file --pass-pipeline='smartmem-fuse-blocks{device=cpu}' | %filecheck %s --check-prefix=CPU
+// RUN: %smartmem-opt %s --split-input-file --pass-pipeline='smartmem-fuse-blocks{device=vulkan lanes=16}' | %filecheck %s --check-prefix=LANES
 
 #last = #layout.repr<array<i64: 0, 2, 3, 1>, [], [], "buffer">
 #kernel = #layout.repr<array<i64: 2, 3, 1, 0>, [], [], "buffer">
@@ -72,9 +73,9 @@ func.func @detour(%x: tensor<1x8x6x5xf32, #last>, %w: tensor<8x8x3x3xf32, #kerne
 // CHECK-LABEL: func.func @scalar_kernels
 // CHECK-NOT: block =
 // CHECK: return
-func.func @scalar_kernels(%x: tensor<1x8x6x5xf32, #last>, %w: tensor<6x8x3x3xf32, #kernel>, %d: tensor<8x1x3x3xf32, #kernel>, %r: tensor<1x8x6x5xf32>) -> (tensor<1x6x6x5xf32, #last>, tensor<1x8x6x5xf32, #last>, tensor<1x8x6x5xf32>) {
+func.func @scalar_kernels(%x: tensor<1x8x6x5xf32, #last>, %w: tensor<6x8x3x3xf32, #kernel>, %d: tensor<8x4x3x3xf32, #kernel>, %r: tensor<1x8x6x5xf32>) -> (tensor<1x6x6x5xf32, #last>, tensor<1x8x6x5xf32, #last>, tensor<1x8x6x5xf32>) {
   %0 = "layout.conv"(%x, %w) {dilations = array<i64: 1, 1>, groups = 1, pad_high = array<i64: 1, 1>, pad_low = array<i64: 1, 1>, strides = array<i64: 1, 1>} : (tensor<1x8x6x5xf32, #last>, tensor<6x8x3x3xf32, #kernel>) -> tensor<1x6x6x5xf32, #last>
-  %1 = "layout.conv"(%x, %d) {dilations = array<i64: 1, 1>, groups = 8, pad_high = array<i64: 1, 1>, pad_low = array<i64: 1, 1>, strides = array<i64: 1, 1>} : (tensor<1x8x6x5xf32, #last>, tensor<8x1x3x3xf32, #kernel>) -> tensor<1x8x6x5xf32, #last>
+  %1 = "layout.conv"(%x, %d) {dilations = array<i64: 1, 1>, groups = 2, pad_high = array<i64: 1, 1>, pad_low = array<i64: 1, 1>, strides = array<i64: 1, 1>} : (tensor<1x8x6x5xf32, #last>, tensor<8x4x3x3xf32, #kernel>) -> tensor<1x8x6x5xf32, #last>
   %2 = "layout.pool"(%r) {count_include_pad = false, dilations = array<i64: 1, 1>, kernel = array<i64: 3, 3>, kind = "max", pad_high = array<i64: 1, 1>, pad_low = array<i64: 1, 1>, strides = array<i64: 1, 1>} : (tensor<1x8x6x5xf32>) -> tensor<1x8x6x5xf32>
   return %0, %1, %2 : tensor<1x6x6x5xf32, #last>, tensor<1x8x6x5xf32, #last>, tensor<1x8x6x5xf32>
 }
@@ -107,4 +108,72 @@ func.func @row_major_readers(%x: tensor<1x8x6x5xf32, #last>, %w: tensor<8x8x3x3x
   %6 = "layout.conv"(%x, %w) {dilations = array<i64: 1, 1>, groups = 1, pad_high = array<i64: 1, 1>, pad_low = array<i64: 1, 1>, strides = array<i64: 1, 1>} : (tensor<1x8x6x5xf32, #last>, tensor<8x8x3x3xf32, #kernel>) -> tensor<1x8x6x5xf32, #last>
   %7 = "layout.view"(%6) {index_map = affine_map<(n, c, i) -> (n, c, i floordiv 5, i mod 5)>} : (tensor<1x8x6x5xf32, #last>) -> tensor<1x8x30xf32, #layout.repr<array<i64: 0, 2, 1>, [], [], "buffer">>
   return %1, %3, %5, %7 : tensor<1x2x120xf32>, tensor<1x8x6x5xf32>, tensor<6x8x1x5xf32>, tensor<1x8x30xf32, #layout.repr<array<i64: 0, 2, 1>, [], [], "buffer">>
+}
+
+// -----
+
+// Rows: a softmax or layer norm is one kernel with what follows it; on a CPU IREE sees to that itself.
+
+// CHECK-LABEL: func.func @rows
+// CHECK-NEXT: "layout.layer_norm"{{.*}}block = 0
+// CHECK-NEXT: "layout.elementwise"{{.*}}block = 0
+// CHECK-NEXT: "layout.softmax"{{.*}}block = 1
+// CPU-LABEL: func.func @rows
+// CPU-NOT: block =
+func.func @rows(%x: tensor<2x6x8xf32>, %w: tensor<8xf32>) -> tensor<2x6x8xf32> {
+  %0 = "layout.layer_norm"(%x, %w) {eps = 1.0e-5 : f64, normalized_dims = 1, operandSegmentSizes = array<i32: 1, 1, 0>} : (tensor<2x6x8xf32>, tensor<8xf32>) -> tensor<2x6x8xf32>
+  %1 = "layout.elementwise"(%0) {fn = "relu", operandSegmentSizes = array<i32: 1, 0, 0>} : (tensor<2x6x8xf32>) -> tensor<2x6x8xf32>
+  %2 = "layout.softmax"(%1) {dim = 2, log = 0 : i1} : (tensor<2x6x8xf32>) -> tensor<2x6x8xf32>
+  return %2 : tensor<2x6x8xf32>
+}
+
+// -----
+
+// A row that the lanes of a subgroup cannot share equally would be one lane's work: its steps stay apart.
+
+// CHECK-LABEL: func.func @shared_rows
+// CHECK-COUNT-2: block =
+// CHECK: row_kernel
+// CHECK: row_kernel
+// LANES-LABEL: func.func @shared_rows
+// LANES-NEXT: "layout.softmax"{{.*}}block = 0{{.*}}tensor<6x32xf32>
+// LANES-NEXT: "layout.softmax"(%arg1) {dim = 1 : i64, log = false} : (tensor<6x49xf32>)
+// LANES-NEXT: "layout.attention"{{.*}}row_kernel{{.*}}tensor<2x32x8xf32>
+// LANES-NEXT: "layout.attention"
+// LANES-NOT: row_kernel
+func.func @shared_rows(%x: tensor<6x32xf32>, %y: tensor<6x49xf32>, %q: tensor<2x32x8xf32>, %k: tensor<2x49x8xf32>) -> (tensor<6x32xf32>, tensor<6x49xf32>, tensor<2x32x8xf32>, tensor<2x32x8xf32>) {
+  %0 = "layout.softmax"(%x) {dim = 1, log = false} : (tensor<6x32xf32>) -> tensor<6x32xf32>
+  %1 = "layout.softmax"(%y) {dim = 1, log = false} : (tensor<6x49xf32>) -> tensor<6x49xf32>
+  %2 = "layout.attention"(%q, %q, %q) {causal = false, keys = 32 : i64, operandSegmentSizes = array<i32: 1, 1, 1, 0>, scale = 0.5 : f64} : (tensor<2x32x8xf32>, tensor<2x32x8xf32>, tensor<2x32x8xf32>) -> tensor<2x32x8xf32>
+  %3 = "layout.attention"(%q, %k, %k) {causal = false, keys = 49 : i64, operandSegmentSizes = array<i32: 1, 1, 1, 0>, scale = 0.5 : f64} : (tensor<2x32x8xf32>, tensor<2x49x8xf32>, tensor<2x49x8xf32>) -> tensor<2x32x8xf32>
+  return %0, %1, %2, %3 : tensor<6x32xf32>, tensor<6x49xf32>, tensor<2x32x8xf32>, tensor<2x32x8xf32>
+}
+
+// -----
+
+// Rows that do not lie innermost, along two dims, or that are the whole tensor: a kernel for each reduction.
+
+// CHECK-LABEL: func.func @no_rows
+// CHECK-NOT: block =
+func.func @no_rows(%x: tensor<6x4x8xf32>, %y: tensor<8xf32>) -> (tensor<6x4x8xf32>, tensor<6x4x8xf32>, tensor<8xf32>) {
+  %0 = "layout.softmax"(%x) {dim = 1, log = 0 : i1} : (tensor<6x4x8xf32>) -> tensor<6x4x8xf32>
+  %1 = "layout.layer_norm"(%x) {eps = 1.0e-5 : f64, normalized_dims = 2, operandSegmentSizes = array<i32: 1, 0, 0>} : (tensor<6x4x8xf32>) -> tensor<6x4x8xf32>
+  %2 = "layout.softmax"(%y) {dim = 0, log = 0 : i1} : (tensor<8xf32>) -> tensor<8xf32>
+  return %0, %1, %2 : tensor<6x4x8xf32>, tensor<6x4x8xf32>, tensor<8xf32>
+}
+
+// -----
+
+#last = #layout.repr<array<i64: 0, 2, 3, 1>, [], [], "buffer">
+#kernel = #layout.repr<array<i64: 2, 3, 1, 0>, [], [], "buffer">
+
+// A depthwise convolution, where its channels fill vec4 tiles.
+
+// CHECK-LABEL: func.func @depthwise
+// CHECK-NEXT: "layout.conv"{{.*}}block = 0
+// CHECK-NEXT: "layout.elementwise"{{.*}}block = 0
+func.func @depthwise(%x: tensor<1x8x6x5xf32, #last>, %w: tensor<8x1x3x3xf32, #kernel>) -> tensor<1x8x6x5xf32, #last> {
+  %0 = "layout.conv"(%x, %w) {dilations = array<i64: 1, 1>, groups = 8, pad_high = array<i64: 1, 1>, pad_low = array<i64: 1, 1>, strides = array<i64: 1, 1>} : (tensor<1x8x6x5xf32, #last>, tensor<8x1x3x3xf32, #kernel>) -> tensor<1x8x6x5xf32, #last>
+  %1 = "layout.elementwise"(%0) {fn = "relu", operandSegmentSizes = array<i32: 1, 0, 0>} : (tensor<1x8x6x5xf32, #last>) -> tensor<1x8x6x5xf32, #last>
+  return %1 : tensor<1x8x6x5xf32, #last>
 }

@@ -71,6 +71,8 @@ def test_prints_generic_form_and_locations(source: str, capsys: pytest.CaptureFi
         ("cse{fast=1}", "cse: <Pass-Options-Parser>: no such option fast"),
         ("smartmem-lower-to-linalg{devise=cpu}", "Did you mean 'device'?"),
         ("smartmem-lower-to-linalg{device=gpu}", "device 'gpu' is not one of cpu, vulkan"),
+        ("smartmem-fuse-blocks{lanes=many}", "lanes is a number from 1, not 'many'"),
+        ("smartmem-fuse-reads{promotes=no}", "promotes is true or false, not 'no'"),
         ("smartmem-verify-lowered", "layout.view at loc("),
     ],
 )

@@ -53,3 +53,22 @@ func.func @masked(%q: tensor<2x4x6xf32>, %k: tensor<2x5x6xf32>, %v: tensor<2x5x6
   %0 = "layout.attention"(%q, %k, %v, %keep) {causal = false, keys = 5 : i64, operandSegmentSizes = array<i32: 1, 1, 1, 1>, scale = 0.5 : f64} : (tensor<2x4x6xf32>, tensor<2x5x6xf32>, tensor<2x5x6xf32>, tensor<1x1x5xi1>) -> tensor<2x4x6xf32>
   return %0 : tensor<2x4x6xf32>
 }
+
+// -----
+
+// Where the softmax is one kernel, powers are computed where they are summed and where they are divided, and kept nowhere.
+
+// CHECK-LABEL: func.func @row_kernel
+// CHECK: mulf
+// CHECK: "flow.dispatch.region"()
+// CHECK: arith.maximumf
+// CHECK: math.exp
+// CHECK: arith.addf
+// CHECK: math.exp
+// CHECK: arith.divf
+// CHECK: "flow.return"
+// CHECK: mulf
+func.func @row_kernel(%q: tensor<2x4x6xf32>, %k: tensor<2x5x6xf32>, %v: tensor<2x5x6xf32>) -> tensor<2x4x6xf32> {
+  %0 = "layout.attention"(%q, %k, %v) {causal = false, keys = 5 : i64, operandSegmentSizes = array<i32: 1, 1, 1, 0>, row_kernel, scale = 0.5 : f64} : (tensor<2x4x6xf32>, tensor<2x5x6xf32>, tensor<2x5x6xf32>) -> tensor<2x4x6xf32>
+  return %0 : tensor<2x4x6xf32>
+}

@@ -31,3 +31,44 @@ func.func @main(%x: tensor<1x8x6x5xf32>, %w: tensor<8x8x3x3xf32>, %b: tensor<8x1
   %r = "layout.relayout"(%p) : (tensor<1x8x6x5xf32, #layout.repr<array<i64: 0, 2, 3, 1>, [], [], "buffer">>) -> tensor<1x8x6x5xf32>
   return %r : tensor<1x8x6x5xf32>
 }
+
+// A depthwise convolution is the named op in its block, with its kernel as [window, C]; else a generic.
+
+// CHECK-LABEL: func.func @depthwise
+// CHECK: tensor.collapse_shape {{.*}} : tensor<3x3x1x8xf32> into tensor<3x3x8xf32>
+// CHECK: "flow.dispatch.region"() ({
+// CHECK: tensor.pad
+// CHECK: linalg.depthwise_conv_2d_nhwc_hwc
+// CHECK: "flow.return"
+// CPU-LABEL: func.func @depthwise
+// CPU-NOT: linalg.depthwise
+func.func @depthwise(%x: tensor<1x8x6x5xf32>, %w: tensor<8x1x3x3xf32>) -> tensor<1x8x6x5xf32> {
+  %l = "layout.relayout"(%x) : (tensor<1x8x6x5xf32>) -> tensor<1x8x6x5xf32, #layout.repr<array<i64: 0, 2, 3, 1>, [], [], "buffer">>
+  %k = "layout.relayout"(%w) : (tensor<8x1x3x3xf32>) -> tensor<8x1x3x3xf32, #layout.repr<array<i64: 2, 3, 1, 0>, [], [], "buffer">>
+  %0 = "layout.conv"(%l, %k) {dilations = array<i64: 1, 1>, groups = 8, pad_high = array<i64: 1, 1>, pad_low = array<i64: 1, 1>, strides = array<i64: 1, 1>} : (tensor<1x8x6x5xf32, #layout.repr<array<i64: 0, 2, 3, 1>, [], [], "buffer">>, tensor<8x1x3x3xf32, #layout.repr<array<i64: 2, 3, 1, 0>, [], [], "buffer">>) -> tensor<1x8x6x5xf32, #layout.repr<array<i64: 0, 2, 3, 1>, [], [], "buffer">>
+  %1 = "layout.relayout"(%0) : (tensor<1x8x6x5xf32, #layout.repr<array<i64: 0, 2, 3, 1>, [], [], "buffer">>) -> tensor<1x8x6x5xf32>
+  return %1 : tensor<1x8x6x5xf32>
+}
+
+// A log-softmax that is one kernel computes its differences where they are summed and where they are the result:
+// a kernel that kept them would hold whole rows in shared memory.
+
+// CHECK-LABEL: func.func @log_softmax
+// CHECK: "flow.dispatch.region"() ({
+// CHECK: arith.maximumf
+// CHECK: linalg.generic
+// CHECK: arith.subf
+// CHECK: math.exp
+// CHECK: arith.addf
+// CHECK: linalg.generic
+// CHECK: arith.subf
+// CHECK: math.log
+// CHECK: arith.subf
+// CHECK-NOT: linalg.generic
+// CHECK: "flow.return"
+// CPU-LABEL: func.func @log_softmax
+// CPU-NOT: flow.dispatch.region
+func.func @log_softmax(%x: tensor<6x4x8xf32>) -> tensor<6x4x8xf32> {
+  %0 = "layout.softmax"(%x) {dim = 2, log = true} : (tensor<6x4x8xf32>) -> tensor<6x4x8xf32>
+  return %0 : tensor<6x4x8xf32>
+}

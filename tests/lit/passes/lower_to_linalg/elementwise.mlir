@@ -59,3 +59,20 @@ func.func @casts(%x: tensor<4xf32>, %i: tensor<4xi32>) -> (tensor<4xi1>, tensor<
   %2 = "layout.elementwise"(%i) {fn = "cast", operandSegmentSizes = array<i32: 1, 0, 0>} : (tensor<4xi32>) -> tensor<4xf32>
   return %0, %1, %2 : tensor<4xi1>, tensor<4xf16>, tensor<4xf32>
 }
+
+// -----
+
+// A constant of few runs is chosen by position, and is no tensor in memory.
+
+// CHECK-LABEL: func.func @runs
+// CHECK-NOT: dense<
+// CHECK: linalg.generic {{.*}} ins(%arg0 : tensor<3x4xf32>)
+// CHECK: linalg.index 1
+// CHECK: arith.cmpi slt
+// CHECK: arith.select
+// CHECK: arith.mulf
+func.func @runs(%x: tensor<3x4xf32>) -> tensor<3x4xf32> {
+  %s = arith.constant dense<[0.25, 0.25, 1.0, 1.0]> : tensor<4xf32>
+  %0 = "layout.elementwise"(%x, %s) {fn = "mul", operandSegmentSizes = array<i32: 1, 1, 0>} : (tensor<3x4xf32>, tensor<4xf32>) -> tensor<3x4xf32>
+  return %0 : tensor<3x4xf32>
+}

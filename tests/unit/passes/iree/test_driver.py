@@ -16,7 +16,7 @@ def built(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The stream IR that was asked for; iree-compile refuses all that has our configurations."""
     asked: list[str] = []
 
-    def compile_executables(stream_ir: str, *_: object) -> driver.Module:
+    def compile_executables(stream_ir: str, *_: object, **__: object) -> driver.Module:
         asked.append(stream_ir)
         if "compilation_info" in stream_ir:
             raise CompileError("no such tiles")
@@ -39,7 +39,7 @@ def test_where_iree_refuses_our_kernels_it_chooses_itself(
 def test_other_failures_are_the_users_to_see(
     built: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(*_: object) -> None:
+    def refuse(*_: object, **__: object) -> None:
         raise CompileError("out of luck")
 
     monkeypatch.setattr(driver, "compile_executables", refuse)

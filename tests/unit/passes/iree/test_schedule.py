@@ -4,14 +4,16 @@ from textwrap import dedent
 
 import pytest
 
-from smartmem.passes.iree.schedule import Program, Unschedulable, read_program
+from smartmem.passes.iree.resources import Unschedulable
+from smartmem.passes.iree.schedule import Program, read_program
 from smartmem.runtime.schedule import (
+    BUFFER,
     NO_RESOURCE,
     Access,
     Copy,
     Dispatch,
     Fill,
-    Format,
+    Inline,
     Port,
     Resource,
     ResourceKind,
@@ -118,15 +120,83 @@ def test_a_module_becomes_a_schedule() -> None:
         ),
     )
     (kernel,) = schedule.kernels
-    assert (kernel.entry, kernel.bindings, kernel.push_words) == ("add", (Format.BUFFER,) * 2, 1)
+    assert (kernel.entry, kernel.bindings, kernel.push_words) == ("add", (BUFFER,) * 2, 1)
     assert program.kernels == {kernel.file: SPIRV}
+
+
+# What IREE computes once: here 16 bytes that stand in the module, and 16 that a kernel makes of
+# them. Memory that a device cannot map is filled from a file.
+_HOISTED = """
+      %c0 = arith.constant 0 : index
+      %c32 = arith.constant 32 : index
+      %zero = arith.constant 0 : i64
+      %seven = arith.constant 7 : i32
+      %t = stream.timepoint.immediate => !stream.timepoint
+      %bytes = util.buffer.constant : !util.buffer = #util.composite<32xi8, [
+        dense<[1, 2, 3]> : tensor<3xi32>,
+        dense<0> : vector<20xi8>,
+      ]>
+      %ok, %mapped = stream.resource.try_map %bytes[%c0] : !util.buffer
+          -> i1, !stream.resource<constant>{%c32}
+      cf.cond_br %ok, ^bb2(%t, %mapped : !stream.timepoint, !stream.resource<constant>), ^bb1
+    ^bb1:
+      %file = stream.file.constant %bytes[%c0 for %c32] : !util.buffer{%c32} -> !stream.file
+      %alloc = stream.resource.alloc uninitialized : !stream.resource<constant>{%c32}
+      %read = stream.file.read await(%t) => %file[%zero], %alloc[%c0], %c32
+          : !stream.file -> !stream.resource<constant>{%c32} => !stream.timepoint
+      cf.br ^bb2(%read, %alloc : !stream.timepoint, !stream.resource<constant>)
+    ^bb2(%when: !stream.timepoint, %dense: !stream.resource<constant>):
+      %made, %t1 = stream.resource.alloca uninitialized : !stream.resource<constant>{%c64}
+          => !stream.timepoint
+      %done = stream.cmd.execute once await(%t1) => with(
+          %dense as %dd: !stream.resource<constant>{%c32},
+          %made as %mm: !stream.resource<constant>{%c64}) {
+        stream.cmd.dispatch @ex::@fb::@add(%seven : i32) {
+          ro %dd[%c0 for %c32] : !stream.resource<constant>{%c32},
+          wo %mm[%c32 for %c32] : !stream.resource<constant>{%c64}
+        }
+      } => !stream.timepoint
+      %w = stream.timepoint.await sync %done => %made : !stream.resource<constant>{%c64}
+"""
+
+
+def test_what_is_computed_once_is_set_up() -> None:
+    start = MODULE.index("%c8 = arith.constant")
+    end = MODULE.index("util.global.store %w")
+    schedule = read(MODULE[:start] + _HOISTED + MODULE[end:]).schedule
+    assert schedule.uploads == ()
+    assert schedule.inlines == (Inline(0, 0, bytes([1, 0, 0, 0, 2, 0, 0, 0, 3]) + bytes(23)),)
+    assert schedule.setup == (
+        Dispatch(0, (4, 1, 1), (Use(0, Access.READ, 0, 32), Use(1, Access.WRITE, 32, 32)), (7,)),
+    )
+    assert schedule.resources[1] == Resource(ResourceKind.CONSTANT, 64)
+    assert schedule.dispatches == (*schedule.setup, schedule.commands[2])
+    assert schedule.dispatches[1].uses[0] == Use(1, Access.READ, 32, 32)
 
 
 REFUSED = {
     "a global that is no weight": (
         "%w = stream.timepoint.await sync %done => %loaded : !stream.resource<constant>{%c64}",
         "%w = stream.resource.alloc uninitialized : !stream.resource<constant>{%c64}",
-        "not loaded from the archive",
+        "memory made by stream.resource.alloc",
+    ),
+    "a global that nothing is stored in": (
+        "util.global.store %w, @w : !stream.resource<constant>",
+        "",
+        "the global w is read before anything is stored in it",
+    ),
+    "constants made in a call": (
+        "%s, %t1 = stream.resource.alloca uninitialized : !stream.resource<transient>{%c64}",
+        "%k, %t = stream.resource.alloca uninitialized : !stream.resource<constant>{%c64}\n"
+        " => !stream.timepoint\n"
+        "%s, %t1 = stream.resource.alloca uninitialized : !stream.resource<transient>{%c64}",
+        "memory of lifetime constant is allocated",
+    ),
+    "a branch": (
+        "%w = stream.timepoint.await",
+        "%i1 = arith.constant true\n cf.cond_br %i1, ^bb1, ^bb1\n ^bb1:\n"
+        "%w = stream.timepoint.await",
+        "a branch",
     ),
     "a count that is not a constant": (
         "%c4 = arith.constant 4 : index",
@@ -135,8 +205,8 @@ REFUSED = {
     ),
     "an unknown op": (
         "%part = stream.resource.subview",
-        "util.global.store %w, @w : !stream.resource<constant>\n  %part = stream.resource.subview",
-        "the entry function has a util.global.store",
+        "%k = arith.cmpi eq, %c0, %c31 : index\n  %part = stream.resource.subview",
+        "util.func has a arith.cmpi",
     ),
     "a fill of broken words": (
         "stream.cmd.fill %byte, %ss[%c32 for %c32] : i8",

@@ -1,17 +1,24 @@
 """Weights as texels: what a kernel's loads become, and which bindings stay buffers."""
 
+from dataclasses import replace
+
 import pytest
 
 from smartmem.passes.iree import phase_ir
-from smartmem.passes.iree.textures import Textured, bind_weights_as_texels, texel_bytes
+from smartmem.passes.iree.textures import Textured, bind_weights_as_texels, storage_facts
+from smartmem.passes.rules.textures import Packing, TextureLimits
 from smartmem.runtime.schedule import (
+    BUFFER,
     Access,
+    Binding,
+    BindingKind,
     Dispatch,
     Format,
     Kernel,
     Resource,
     ResourceKind,
     Schedule,
+    Upload,
     Use,
 )
 
@@ -42,16 +49,20 @@ def module(body: str, element: str = "f32", stride: int = 4, variables: str = ""
     """
 
 
-def schedule(kind: ResourceKind = ResourceKind.CONSTANT, other: Format = Format.BUFFER) -> Schedule:
+def schedule(kind: ResourceKind = ResourceKind.CONSTANT, other: Binding = BUFFER) -> Schedule:
     """One dispatch of it on a resource of 64 bytes."""
     return Schedule(
         resources=(Resource(kind, 64), Resource(ResourceKind.CONSTANT, 32)),
-        uploads=(),
+        uploads=(Upload(0, 0, 64, "w"), Upload(1, 0, 32, "b")),
         inputs=(),
         outputs=(),
         kernels=(Kernel("000.spv", "main", (other,), 0, 0, bytes(32)),),
         commands=(Dispatch(0, (1, 1, 1), (Use(0, Access.READ, 0, 64),)),),
     )
+
+
+def texels(text: str, held: Schedule, limit: int = 16) -> Textured:
+    return bind_weights_as_texels(text, held, TextureLimits(16, limit))
 
 
 def names(textured: Textured) -> list[str]:
@@ -65,39 +76,52 @@ CASES = {
     "vec4": ("vector<4xf32>", 16, Format.R32G32B32A32_SFLOAT, ["ImageFetch"]),
     "f16": ("f16", 2, Format.R16_SFLOAT, ["ImageFetch", "CompositeExtract", "FConvert"]),
     "half4": ("vector<4xf16>", 8, Format.R16G16B16A16_SFLOAT, ["ImageFetch", "FConvert"]),
+    "i32": ("vector<4xi32>", 16, Format.R32G32B32A32_UINT, ["ImageFetch"]),
+    "i8": ("i8", 1, Format.R8_UINT, ["ImageFetch", "CompositeExtract", "UConvert"]),
 }
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_a_load_becomes_a_fetch(case: str) -> None:
     element, stride, format_, fetch = CASES[case]
-    load = f'%v = spirv.Load "StorageBuffer" %p : {element}\n %s = spirv.FAdd %v, %v : {element}'
-    textured = bind_weights_as_texels(module(load, element, stride), schedule())
-    assert textured.formats == {"main": {0: format_}}
+    add = "FAdd" if "f" in element else "IAdd"
+    load = f'%v = spirv.Load "StorageBuffer" %p : {element}\n %s = spirv.{add} %v, %v : {element}'
+    textured = texels(module(load, element, stride), schedule(), limit=64)
+    assert textured.bindings == {"main": {0: Binding(BindingKind.TEXELS, format_)}}
     assert textured.kept == {}
     found = names(textured)
     assert "AccessChain" not in found
     start = found.index("ImageFetch")
-    assert found[start : found.index("FAdd")] == fetch
+    assert found[start : found.index(add)] == fetch
     assert "[SampledBuffer, Shader]" in textured.targets_ir
 
 
 def test_what_is_no_weight_stays() -> None:
     load = '%v = spirv.Load "StorageBuffer" %p : f32'
-    textured = bind_weights_as_texels(module(load), schedule(ResourceKind.TRANSIENT))
-    assert textured.formats == textured.kept == {}
+    textured = texels(module(load), schedule(ResourceKind.TRANSIENT))
+    assert textured.bindings == textured.kept == {}
     assert "SampledBuffer" not in textured.targets_ir
 
 
+def test_bits_of_another_type_are_fetched_as_integers() -> None:
+    load = 'spirv.Load "StorageBuffer" %p : vector<4xf32>\n'
+    halves = f"%v = {load} %b = spirv.Bitcast %v : vector<4xf32> to vector<8xf16>"
+    textured = texels(module(halves, "vector<4xf32>", 16), schedule())
+    assert textured.slots["main", 0].binding.format is Format.R32G32B32A32_UINT
+    found = names(textured)
+    start = found.index("ImageFetch")
+    assert found[start : start + 3] == ["ImageFetch", "Bitcast", "Bitcast"]
+
+
 KEPT = {
-    "its bits are read as another type": (
-        'spirv.Load "StorageBuffer" %p : f32\n %b = spirv.Bitcast %v : f32 to i32',
-        "f32",
+    "its halves are read as another type": (
+        'spirv.Load "StorageBuffer" %p : f16\n %b = spirv.Bitcast %v : f16 to i16',
+        "f16",
         "",
     ),
-    "no texel format for its elements (1 x i32)": (
-        'spirv.Load "StorageBuffer" %p : i32',
-        "i32",
+    "no texel format for its elements (1 x f64)": (
+        'spirv.Load "StorageBuffer" %p : f64',
+        "f64",
         "",
     ),
     "its elements are used by spirv.Store": (
@@ -111,6 +135,7 @@ KEPT = {
         "spirv.GlobalVariable @w2 bind(0, 0) : "
         + _BUFFER.format(element="vector<4xf32>", stride=16),
     ),
+    "more texels than a texel buffer holds": ('spirv.Load "StorageBuffer" %p : f32', "f32", ""),
 }
 
 
@@ -118,11 +143,194 @@ KEPT = {
 def test_what_cannot_be_converted_stays_and_is_told(reason: str) -> None:
     value, element, variables = KEPT[reason]
     text = module(f"%v = {value}", element, 4, variables)
-    textured = bind_weights_as_texels(text, schedule())
-    assert (textured.formats, textured.kept) == ({}, {reason: 1})
+    textured = texels(text, schedule(), limit=15)
+    assert (textured.bindings, textured.kept) == ({}, {reason: 1})
     assert "ImageFetch" not in names(textured)
 
 
-def test_bytes_read_as_texels() -> None:
-    assert texel_bytes(schedule()) == (0, 96)
-    assert texel_bytes(schedule(other=Format.R32_SFLOAT)) == (64, 96)
+def kernel(index: str, element: str = "vector<4xf32>", bindings: int = 1) -> str:
+    """A loop over ``%k`` from 0 to 8 by 4 in which 6 threads of each of 2 workgroups read the
+    ``%index``-th element of every binding.
+    """
+    buffer = _BUFFER.format(element=element, stride=16)
+    pointer = _ELEMENT.format(element=element)
+    variables = "\n".join(
+        f"spirv.GlobalVariable @w{i} bind(0, {i}) : {buffer}" for i in range(bindings)
+    )
+    loads = "\n".join(
+        f"""
+        %w{i} = spirv.mlir.addressof @w{i} : {buffer}
+        %p{i} = spirv.AccessChain %w{i}[%c0, %index] : {buffer}, i32, i32 -> {pointer}
+        %v{i} = spirv.Load "StorageBuffer" %p{i} : {element}
+        """
+        for i in range(bindings)
+    )
+    built_in = "!spirv.ptr<vector<3xi32>, Input>"
+    return f"""
+      spirv.module Logical GLSL450 requires #spirv.vce<v1.0, [Shader], []> {{
+        spirv.GlobalVariable @local built_in("LocalInvocationId") : {built_in}
+        spirv.GlobalVariable @group built_in("WorkgroupId") : {built_in}
+        {variables}
+        spirv.func @main() "None" {{
+          %c0 = spirv.Constant 0 : i32
+          %c1 = spirv.Constant 1 : i32
+          %c2 = spirv.Constant 2 : i32
+          %c4 = spirv.Constant 4 : i32
+          %c6 = spirv.Constant 6 : i32
+          %c8 = spirv.Constant 8 : i32
+          %c12 = spirv.Constant 12 : i32
+          %local = spirv.mlir.addressof @local : {built_in}
+          %group = spirv.mlir.addressof @group : {built_in}
+          %l = spirv.Load "Input" %local : vector<3xi32>
+          %thread = spirv.CompositeExtract %l[0 : i32] : vector<3xi32>
+          %g = spirv.Load "Input" %group : vector<3xi32>
+          %workgroup = spirv.CompositeExtract %g[0 : i32] : vector<3xi32>
+          spirv.mlir.loop {{
+            spirv.Branch ^header(%c0 : i32)
+          ^header(%k: i32):
+            %more = spirv.SLessThan %k, %c8 : i32
+            spirv.BranchConditional %more, ^body, ^end
+          ^body:
+            %row = spirv.IMul %k, %c12 : i32
+            %start = spirv.IMul %workgroup, %c6 : i32
+            %column = spirv.IAdd %start, %thread : i32
+            {index}
+            {loads}
+            %next = spirv.IAdd %k, %c4 : i32
+            spirv.Branch ^header(%next : i32)
+          ^end:
+            spirv.mlir.merge
+          }}
+          spirv.Return
+        }}
+        spirv.EntryPoint "GLCompute" @main
+        spirv.ExecutionMode @main "LocalSize", 6, 1, 1
+      }}
+    """
+
+
+PLAIN = "%index = spirv.IAdd %row, %column : i32"
+# The same column by way of a division: 2 * (c / 2) + c % 2.
+DIVIDED = """
+    %half = spirv.UDiv %thread, %c2 : i32
+    %whole = spirv.IMul %half, %c2 : i32
+    %odd = spirv.UMod %thread, %c2 : i32
+    %both = spirv.IAdd %whole, %odd : i32
+    %place = spirv.IAdd %both, %start : i32
+    %index = spirv.IAdd %row, %place : i32
+"""
+# Three rows of four below one another in a wide row: the number says no more where it is.
+UNKNOWN = "%index = spirv.IMul %thread, %row : i32"
+# A multiple of four, so that nothing is left of the division.
+EXACT = """
+    %quarter = spirv.UDiv %k, %c4 : i32
+    %index = spirv.IAdd %quarter, %column : i32
+"""
+
+
+def called(*uses: Use, resources: int = 1) -> Schedule:
+    """One dispatch of two workgroups on these."""
+    kernels = (Kernel("000.spv", "main", (BUFFER,) * len(uses), 0, 0, bytes(32)),)
+    return Schedule(
+        resources=(Resource(ResourceKind.CONSTANT, 8 * 12 * 16),) * resources,
+        uploads=tuple(Upload(i, 0, 8 * 12 * 16, f"w{i}") for i in range(resources)),
+        inputs=(),
+        outputs=(),
+        kernels=kernels,
+        commands=(Dispatch(0, (2, 1, 1), uses),),
+    )
+
+
+WHOLE = Use(0, Access.READ, 0, 8 * 12 * 16)
+IMAGE = Packing("image2d", 1, (1,), (0,), 12, 8)
+
+
+def images(text: str, held: Schedule, **packings: Packing) -> Textured:
+    return bind_weights_as_texels(text, held, TextureLimits(16, 4096), packings)
+
+
+def test_a_number_becomes_row_and_column() -> None:
+    textured = images(kernel(PLAIN), called(WHOLE), w0=IMAGE)
+    wanted = Binding(BindingKind.IMAGE, Format.R32G32B32A32_SFLOAT, 12)
+    assert textured.bindings == {"main": {0: wanted}}
+    assert (textured.slots["main", 0].divisions, textured.no_images) == (0, {})
+    assert "Dim2D" in textured.targets_ir
+    assert "SampledBuffer" not in textured.targets_ir
+    facts = storage_facts(replace_bindings(called(WHOLE), textured), textured)
+    assert (facts["image_bytes"], facts["whole_texel_bytes"], facts["of_bytes"]) == (1536,) * 3
+
+
+def replace_bindings(held: Schedule, textured: Textured) -> Schedule:
+    """The schedule that is read from the edited module."""
+    (old,) = held.kernels
+    bound = textured.bindings.get("main", {})
+    new = tuple(bound.get(number, BUFFER) for number in range(len(old.bindings)))
+    return replace(held, kernels=(replace(old, bindings=new),))
+
+
+def test_divisions_that_texels_keep_are_counted() -> None:
+    textured = images(kernel(DIVIDED), called(WHOLE), w0=IMAGE)
+    # Their ranges fit, but they are the threads' own: the image divides as the buffer did.
+    assert textured.slots["main", 0].binding.kind is BindingKind.IMAGE
+    assert textured.slots["main", 0].divisions == 2
+    facts = storage_facts(replace_bindings(called(WHOLE), textured), textured)
+    assert (facts["image_bytes"], facts["whole_texel_bytes"]) == (1536, 0)
+
+
+def test_a_division_without_remainder_is_resolved() -> None:
+    textured = images(kernel(EXACT), called(WHOLE), w0=replace(IMAGE, width_texels=16))
+    # Columns go up to 11 + 1: no 12 of them, but 16.
+    assert textured.no_images == {"its elements are stored as another type": 1}
+    narrow = replace(IMAGE, width_texels=24, height_texels=4)
+    textured = images(kernel(EXACT), called(WHOLE), w0=narrow)
+    assert textured.slots["main", 0].divisions == 0
+    assert "UDiv" not in names(textured)
+
+
+NO_IMAGES = {
+    "an index that does not split into row and column": (kernel(UNKNOWN), called(WHOLE), IMAGE),
+    "its kernel reads no whole texels": (kernel(PLAIN, "f32"), called(WHOLE), IMAGE),
+    "nothing is summed over it": (
+        kernel(PLAIN),
+        called(WHOLE),
+        Packing("texel_buffer", reason="nothing is summed over it"),
+    ),
+    "a part of it is read": (
+        kernel(PLAIN),
+        called(Use(0, Access.READ, 0, 8 * 12 * 8)),
+        IMAGE,
+    ),
+}
+
+
+@pytest.mark.parametrize("reason", NO_IMAGES)
+def test_what_cannot_be_an_image_is_a_texel_buffer(reason: str) -> None:
+    text, held, packing = NO_IMAGES[reason]
+    textured = images(text, held, w0=packing)
+    assert textured.no_images == {reason: 1}
+    assert textured.slots["main", 0].binding.kind is BindingKind.TEXELS
+    assert "SampledBuffer" in textured.targets_ir
+
+
+def test_a_weight_lies_in_one_kind_of_memory() -> None:
+    """The second binding holds another weight in a second call, which is no image."""
+    second = replace(WHOLE, resource=1)
+    held = called(WHOLE, WHOLE, resources=2)
+    held = replace(held, commands=(*held.commands, Dispatch(0, (2, 1, 1), (WHOLE, second))))
+    packings = {"w0": IMAGE, "w1": Packing("texel_buffer", reason="it has one dim only")}
+    textured = images(kernel(PLAIN, bindings=2), held, **packings)
+    kinds = [converted.binding.kind for converted in textured.slots.values()]
+    assert kinds == [BindingKind.TEXELS] * 2
+    assert textured.no_images == {
+        "it has one dim only": 1,
+        "another kernel cannot read it as an image": 1,
+    }
+
+
+def test_bytes_by_kind_of_memory() -> None:
+    plain = texels(module('%v = spirv.Load "StorageBuffer" %p : f32'), schedule())
+    facts = storage_facts(schedule(), plain)
+    assert (facts["texel_bytes"], facts["of_bytes"]) == (0, 96)
+    bound = schedule(other=plain.slots["main", 0].binding)
+    facts = storage_facts(bound, plain)
+    assert (facts["texel_bytes"], facts["whole_texel_bytes"]) == (64, 0)

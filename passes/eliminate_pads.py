@@ -1,0 +1,67 @@
+"""A border of zeros that a convolution reads becomes the border of its windows.
+
+    %0 = layout.pad %x {low = [0, 0, 0, 0], high = [0, 0, 1, 1], value = 0.0}
+    %1 = layout.conv %0, %w {pad_low = [0, 0], pad_high = [0, 0]}
+    ==>  %1 = layout.conv %x, %w {pad_low = [0, 0], pad_high = [1, 1]}
+
+Models write it out where PyTorch's windows cannot have it: on one side only, or as wide as the
+input's size asks for. Another reader of the bordered tensor keeps it. On entry and exit: valid
+layout dialect, row-major everywhere.
+"""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from smartmem.dialects._mlir import ir
+from smartmem.dialects.layout.attributes import ints
+from smartmem.dialects.layout.build import i64_array
+from smartmem.dialects.layout.ops import ConvOp, PadOp
+from smartmem.passes.analysis.joins import producer
+from smartmem.passes.base import PassReport, block_ops, erase_unused, functions
+
+# Batch and channels, which no window slides over.
+_OUTER = 2
+
+
+def _border(conv: ConvOp) -> PadOp | None:
+    """The pad before ``conv``, if it is a border of zeros around the dims of the window."""
+    pad = producer(conv.input)
+    if not isinstance(pad, PadOp) or any((*_low(pad)[:_OUTER], *_high(pad)[:_OUTER])):
+        return None
+    is_zero = isinstance(pad.value, ir.FloatAttr) and pad.value.value == 0.0
+    return pad if is_zero else None
+
+
+def _low(pad: PadOp) -> tuple[int, ...]:
+    return ints(pad.attributes["low"])
+
+
+def _high(pad: PadOp) -> tuple[int, ...]:
+    return ints(pad.attributes["high"])
+
+
+def _take_over(conv: ConvOp, pad: PadOp) -> None:
+    """Let ``conv`` read what ``pad`` reads, with a border as much wider."""
+    for name, more in (("pad_low", _low(pad)), ("pad_high", _high(pad))):
+        own = ints(conv.attributes[name])
+        sums = [a + b for a, b in zip(own, more[_OUTER:], strict=True)]
+        conv.operation.attributes[name] = i64_array(sums)
+    conv.operation.operands[0] = pad.input
+
+
+@dataclass(frozen=True)
+class EliminatePadsPass:
+    """One sweep in program order; a pad of a pad is taken over, too."""
+
+    name: ClassVar[str] = "smartmem-eliminate-pads"
+
+    def run(self, module: Any) -> PassReport:
+        """Widen windows by the pads before them, then remove what nobody reads."""
+        taken = 0
+        for function in functions(module):
+            for op in block_ops(function):
+                while isinstance(op, ConvOp) and (pad := _border(op)) is not None:
+                    _take_over(op, pad)
+                    taken += 1
+            erase_unused(function)
+        return PassReport(self.name, {"pads_taken_over": taken})

@@ -1,0 +1,44 @@
+"""Views that contractions read through are marked, so that nothing copies what they show.
+
+    %1 = layout.view %0 (windows of %0)         %1 = layout.view %0 (windows of %0) {read_in_place}
+    %2 = layout.contract %1, %w           ==>   %2 = layout.contract %1, %w
+
+Which ones, ``rules/reads.py`` says. The lowering splits the loops of the reader as the view splits
+dims. On entry: every tensor has its layout. On exit: the same, with ``read_in_place`` on the views
+that are not made.
+"""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from smartmem.dialects.layout.ops import ViewOp
+from smartmem.passes.analysis.reads import mark_read_in_place
+from smartmem.passes.base import PassReport, block_ops, check_device, functions, result_bytes
+from smartmem.passes.rules.classes import movement
+from smartmem.passes.rules.reads import read_in_place
+from smartmem.passes.target import DeviceKind
+
+
+@dataclass(frozen=True)
+class FuseReadsPass:
+    """``device``: 'cpu' or 'vulkan'; only Vulkan's kernels have tiles for such loops.
+
+    ``promotes``: whether the target has tiles in shared memory, which want few loops.
+    """
+
+    device: DeviceKind = "vulkan"
+    promotes: bool = False
+    name: ClassVar[str] = "smartmem-fuse-reads"
+
+    def __post_init__(self) -> None:
+        check_device(self.name, self.device)
+
+    def run(self, module: Any) -> PassReport:
+        """Every view by itself: loops that suit two views suit either."""
+        views = [op for f in functions(module) for op in block_ops(f) if isinstance(op, ViewOp)]
+        moving = [view for view in views if movement(view) == "transpose"]
+        taken = [v for v in moving if read_in_place(v, self.device, self.promotes).taken]
+        for view in taken:
+            mark_read_in_place(view)
+        size = sum(result_bytes(view.result) for view in taken)
+        return PassReport(self.name, {"views_read_in_place": len(taken), "bytes_not_copied": size})
