@@ -38,6 +38,7 @@ class ExecutorModule:
     def __init__(self, uri: str, bundle: Bundle, target: str, *, wait: Wait = "block") -> None:
         self.wait: Wait = wait
         outputs = [spec for spec in bundle.manifest.outputs if not spec.is_empty]
+        self._outputs = outputs
         self._shapes = [spec.shape for spec in outputs]
         device = native_api.open_device(_uuid_of(uri))
         schedule, kernels = bundle.schedule(target), bundle.kernels(target)
@@ -89,6 +90,21 @@ class ExecutorModule:
         return [
             _array_at(find(self._session.value, position), spec, self._session)
             for position, spec in enumerate(self._inputs)
+        ]
+
+    def run_in_place(self) -> list[NDArray[Any]]:
+        """Runs the model on what lies in ``input_memory``, and copies nothing: the results are
+        arrays where they lie, the session's memory, and hold until its next call. Others share all
+        of these by DLPack (``torch.from_dlpack``).
+        """
+        library, session = native_api.library(), self._session.value
+        given = [library.sm_session_input_memory(session, i) for i in range(len(self._inputs))]
+        held = [library.sm_session_output_memory(session, i) for i in range(len(self._outputs))]
+        arguments = ((ctypes.c_void_p * len(places))(*places) for places in (given, held))
+        native_api.call("sm_session_run", session, *arguments, _WAITS[self.wait])
+        return [
+            _array_at(address, spec, self._session)
+            for address, spec in zip(held, self._outputs, strict=True)
         ]
 
     def stats(self) -> dict[str, int | float]:

@@ -9,6 +9,7 @@ interpreter exit crashes IREE's bindings, so results are always copied into nump
 from __future__ import annotations
 
 import atexit
+import threading
 import weakref
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,6 +24,7 @@ from smartmem.errors import DeviceError, UserError
 
 # What IREE names where an argument has not the shape or type that the function was compiled for.
 _ARGUMENT_CHECK = "hal.buffer_view.assert"
+_LOST = "VK_ERROR_DEVICE_LOST"
 
 
 class DeviceModule:
@@ -35,6 +37,7 @@ class DeviceModule:
     def __init__(
         self, uri: str, vmfb: Path, weights: Path, *, entry: str, scope: str, streamed: bool = False
     ) -> None:
+        self._uri = uri
         self._device: Any = _open_device(uri)
         instance = iree.VmInstance()
         hal = iree.create_hal_module(instance, self._device)
@@ -47,6 +50,7 @@ class DeviceModule:
             self._context: Any = iree.VmContext(instance, [hal, parameters, module])
             function = module.lookup_function(entry)
         except (RuntimeError, ValueError) as error:
+            self._forget_if_lost(error)
             raise UserError(
                 f"{vmfb}: cannot be loaded on {uri}: {error}",
                 hint="It may be damaged, made for another kind of device, or by another version "
@@ -92,7 +96,22 @@ class DeviceModule:
                     "the bundle is damaged: its manifest and its module disagree on the arguments",
                     hint="Compile the model again.",
                 ) from error
+            self._forget_if_lost(error)
             raise DeviceError(f"the device failed while running the model: {error}") from error
+
+    def _forget_if_lost(self, error: Exception) -> None:
+        """Raises DeviceError where ``error`` says that the device is lost; a later session opens it
+        anew.
+        """
+        if _LOST not in str(error):
+            return
+        with _devices_lock:
+            if _devices.get(self._uri) is self._device:
+                del _devices[self._uri]
+        raise DeviceError(
+            f"the device {self._uri} was lost: {error}",
+            hint="Load the model again: the driver gave up this device, not the next.",
+        ) from error
 
     def _to_device(self, array: NDArray[Any]) -> Any:
         return self._device.allocator.allocate_buffer_copy(
@@ -132,6 +151,9 @@ class DeviceModule:
 
 
 _loaded: weakref.WeakSet[DeviceModule] = weakref.WeakSet()
+# IREE's own cache would keep a lost device for good.
+_devices: dict[str, Any] = {}
+_devices_lock = threading.Lock()
 
 
 @atexit.register
@@ -139,12 +161,16 @@ def _close_all() -> None:
     """What outlives the interpreter (TorchDynamo's caches do) IREE's bindings call leaked."""
     for module in tuple(_loaded):
         module.close()
+    _devices.clear()
 
 
 def _open_device(uri: str) -> Any:
     """IREE's device for a URI; one per process, shared by all sessions."""
     try:
-        return iree.get_device(uri)
+        with _devices_lock:
+            if uri not in _devices:
+                _devices[uri] = iree.get_device(uri, cache=False)
+            return _devices[uri]
     except (RuntimeError, ValueError) as error:
         raise DeviceError(
             f"cannot open the device {uri}: {error}",

@@ -18,11 +18,11 @@ from typing import Any
 
 from smartmem.errors import DeviceError, SmartmemError, UserError
 
-API_VERSION = 1
+API_VERSION = 2
 LIBRARY = Path(__file__).parent / "native" / "build" / "libsmartmem.so"
 _BUILD_HINT = (
     "Build it: `make setup` does where a C++ compiler and Vulkan's headers are (on Debian: "
-    "apt-get install g++ libvulkan-dev)."
+    "apt-get install g++ cmake libvulkan-dev)."
 )
 _BAD_FILE, _NO_VULKAN, _UNSUPPORTED = 2, 3, 4
 _INVALID_ARGUMENT = 1

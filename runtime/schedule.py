@@ -13,6 +13,7 @@ and trusts nothing in it.
 from __future__ import annotations
 
 import hashlib
+import re
 import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from typing import Final
 
 from smartmem.errors import UserError
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 4
 MAGIC = b"SMSCHED\0"
 NO_RESOURCE: Final = 0xFFFFFFFF
 
@@ -56,13 +57,15 @@ class _Section(IntEnum):
     USES = 7
     WORDS = 8
     BINDINGS = 9
+    SETUP = 10
+    DATA = 11
 
 
 _RECORDS = {
     _Section.TEXT: struct.Struct("<B"),
     # kind, 0, bytes
     _Section.RESOURCES: struct.Struct("<IIQ"),
-    # resource, 0, offset, length, offset in the entry, key (offset and length in TEXT)
+    # resource, source, offset, length, offset in the source, key (offset and length in TEXT)
     _Section.UPLOADS: struct.Struct("<IIQQQII"),
     # direction, resource, offset, length
     _Section.PORTS: struct.Struct("<IIQQ"),
@@ -74,10 +77,13 @@ _RECORDS = {
     # resource, access, offset, length
     _Section.USES: struct.Struct("<IIQQ"),
     _Section.WORDS: struct.Struct("<I"),
-    # kind, format
-    _Section.BINDINGS: struct.Struct("<II"),
+    # kind, format, width
+    _Section.BINDINGS: struct.Struct("<III"),
+    _Section.DATA: struct.Struct("<B"),
 }
+_RECORDS[_Section.SETUP] = _RECORDS[_Section.COMMANDS]
 _IN, _OUT = 0, 1
+_FROM_ARCHIVE, _FROM_DATA = 0, 1
 _DISPATCH, _FILL, _COPY = 0, 1, 2
 
 
@@ -101,6 +107,15 @@ class Upload:
 
 
 @dataclass(frozen=True)
+class Inline:
+    """A part of a constant resource whose bytes stand in the schedule itself."""
+
+    resource: int
+    offset: int
+    content: bytes
+
+
+@dataclass(frozen=True)
 class Port:
     """Where an argument or result lies; an argument that nothing reads lies in NO_RESOURCE."""
 
@@ -110,17 +125,49 @@ class Port:
 
 
 class Format(IntEnum):
-    """What a kernel sees a binding's bytes as: plain words, or texels of one of Vulkan's formats,
-    by its number in Vulkan.
-    """
+    """A texel's type, by its number in Vulkan; NONE where there are no texels."""
+
+    NONE = 0
+    R8_UINT = 13
+    R8G8_UINT = 20
+    R8G8B8A8_UINT = 41
+    R16_UINT = 74
+    R16_SFLOAT = 76
+    R16G16_UINT = 81
+    R16G16_SFLOAT = 83
+    R16G16B16A16_UINT = 95
+    R16G16B16A16_SFLOAT = 97
+    R32_UINT = 98
+    R32_SFLOAT = 100
+    R32G32_UINT = 101
+    R32G32_SFLOAT = 103
+    R32G32B32A32_UINT = 107
+    R32G32B32A32_SFLOAT = 109
+
+    @property
+    def lanes(self) -> int:
+        """How many components a texel has."""
+        return len(re.findall(r"[RGBA]\d", self.name))
+
+
+class BindingKind(IntEnum):
+    """What a kernel sees the bytes of a binding as."""
 
     BUFFER = 0
-    R16_SFLOAT = 76
-    R16G16_SFLOAT = 83
-    R16G16B16A16_SFLOAT = 97
-    R32_SFLOAT = 100
-    R32G32_SFLOAT = 103
-    R32G32B32A32_SFLOAT = 109
+    TEXELS = 1
+    IMAGE = 2
+
+
+@dataclass(frozen=True)
+class Binding:
+    """One of a kernel's parameters; ``width`` is how many texels a row of its image has."""
+
+    kind: BindingKind = BindingKind.BUFFER
+    format: Format = Format.NONE
+    width: int = 0
+
+
+BUFFER: Final = Binding()
 
 
 @dataclass(frozen=True)
@@ -129,7 +176,7 @@ class Kernel:
 
     file: str
     entry: str
-    bindings: tuple[Format, ...]
+    bindings: tuple[Binding, ...]
     push_words: int
     subgroup_size: int
     sha256: bytes
@@ -162,6 +209,11 @@ class Fill:
     target: Use
     pattern: int
 
+    @property
+    def uses(self) -> tuple[Use, ...]:
+        """What it touches."""
+        return (self.target,)
+
 
 @dataclass(frozen=True)
 class Copy:
@@ -170,13 +222,21 @@ class Copy:
     source: Use
     target: Use
 
+    @property
+    def uses(self) -> tuple[Use, ...]:
+        """What it touches."""
+        return (self.source, self.target)
+
 
 Command = Dispatch | Fill | Copy
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """Commands have the meaning of running one after another."""
+    """Commands have the meaning of running one after another.
+
+    Those of ``setup`` run once, when a model is loaded: they compute constants from constants.
+    """
 
     resources: tuple[Resource, ...]
     uploads: tuple[Upload, ...]
@@ -184,13 +244,23 @@ class Schedule:
     outputs: tuple[Port, ...]
     kernels: tuple[Kernel, ...]
     commands: tuple[Command, ...]
+    setup: tuple[Command, ...] = ()
+    inlines: tuple[Inline, ...] = ()
+
+    @property
+    def dispatches(self) -> tuple[Dispatch, ...]:
+        """Each call of a kernel, those of ``setup`` first."""
+        return tuple(c for c in (*self.setup, *self.commands) if isinstance(c, Dispatch))
 
     def encode(self) -> bytes:
         """The bytes of the file; the same for the same schedule."""
         pools = _Pools()
         rows: dict[_Section, list[tuple[int | bytes, ...]]] = {
             _Section.RESOURCES: [(r.kind, 0, r.size_bytes) for r in self.resources],
-            _Section.UPLOADS: [pools.upload(u) for u in self.uploads],
+            _Section.UPLOADS: [
+                *(pools.upload(u) for u in self.uploads),
+                *(pools.inline(i) for i in self.inlines),
+            ],
             _Section.PORTS: [
                 (direction, p.resource, p.offset, p.length)
                 for direction, ports in ((_IN, self.inputs), (_OUT, self.outputs))
@@ -198,12 +268,14 @@ class Schedule:
             ],
             _Section.KERNELS: [pools.kernel(k) for k in self.kernels],
             _Section.COMMANDS: [pools.command(c) for c in self.commands],
+            _Section.SETUP: [pools.command(c) for c in self.setup],
             _Section.USES: [(u.resource, u.access, u.offset, u.length) for u in pools.uses],
             _Section.WORDS: [(word,) for word in pools.words],
-            _Section.BINDINGS: [(f is not Format.BUFFER, f) for f in pools.bindings],
+            _Section.BINDINGS: [(b.kind, b.format, b.width) for b in pools.bindings],
         }
         bodies = {section: _packed(section, rows[section]) for section in rows}
-        return _file({_Section.TEXT: bytes(pools.text), **bodies})
+        pooled = {_Section.TEXT: bytes(pools.text), _Section.DATA: bytes(pools.data)}
+        return _file(pooled | bodies)
 
 
 class _Pools:
@@ -211,9 +283,10 @@ class _Pools:
 
     def __init__(self) -> None:
         self.text = bytearray()
+        self.data = bytearray()
         self.uses: list[Use] = []
         self.words: list[int] = []
-        self.bindings: list[Format] = []
+        self.bindings: list[Binding] = []
 
     def _say(self, text: str) -> tuple[int, int]:
         encoded = text.encode()
@@ -222,7 +295,13 @@ class _Pools:
 
     def upload(self, upload: Upload) -> tuple[int, ...]:
         place = (upload.offset, upload.length, upload.key_offset)
-        return (upload.resource, 0, *place, *self._say(upload.key))
+        return (upload.resource, _FROM_ARCHIVE, *place, *self._say(upload.key))
+
+    def inline(self, inline: Inline) -> tuple[int, ...]:
+        self.data += inline.content
+        length = len(inline.content)
+        place = (inline.offset, length, len(self.data) - length)
+        return (inline.resource, _FROM_DATA, *place, 0, 0)
 
     def kernel(self, kernel: Kernel) -> tuple[int | bytes, ...]:
         names = (*self._say(kernel.file), *self._say(kernel.entry))
@@ -305,21 +384,31 @@ class _Reader:
         uses = [Use(r, Access(a), o, n) for r, a, o, n in self._rows(_Section.USES)]
         words = [word for (word,) in self._rows(_Section.WORDS)]
         ports = self._rows(_Section.PORTS)
+        uploads = self._rows(_Section.UPLOADS)
         return Schedule(
             resources=tuple(
                 Resource(ResourceKind(kind), size)
                 for kind, _, size in self._rows(_Section.RESOURCES)
             ),
-            uploads=tuple(self._upload(row) for row in self._rows(_Section.UPLOADS)),
+            uploads=tuple(self._upload(row) for row in uploads if row[1] == _FROM_ARCHIVE),
             inputs=tuple(Port(*row[1:]) for row in ports if row[0] == _IN),
             outputs=tuple(Port(*row[1:]) for row in ports if row[0] == _OUT),
             kernels=tuple(self._kernel(row) for row in self._rows(_Section.KERNELS)),
             commands=tuple(_command(row, uses, words) for row in self._rows(_Section.COMMANDS)),
+            setup=tuple(_command(row, uses, words) for row in self._rows(_Section.SETUP)),
+            inlines=tuple(self._inline(row) for row in uploads if row[1] == _FROM_DATA),
         )
 
+    def _bytes(self, section: _Section, offset: int, length: int) -> bytes:
+        start = self._places[section][0] + offset
+        return self._data[start : start + length]
+
     def _say(self, offset: int, length: int) -> str:
-        start = self._places[_Section.TEXT][0] + offset
-        return self._data[start : start + length].decode()
+        return self._bytes(_Section.TEXT, offset, length).decode()
+
+    def _inline(self, row: tuple[int, ...]) -> Inline:
+        resource, _, offset, length, place, *_ = row
+        return Inline(resource, offset, self._bytes(_Section.DATA, place, length))
 
     def _upload(self, row: tuple[int, ...]) -> Upload:
         resource, _, offset, length, key_offset, *key = row
@@ -329,8 +418,8 @@ class _Reader:
         *numbers, sha256 = row
         assert isinstance(sha256, bytes)
         file, file_length, entry, entry_length, count, words, subgroup, first = map(int, numbers)
-        formats = self._rows(_Section.BINDINGS)[first : first + count]
-        bindings = tuple(Format(number) for _, number in formats)
+        rows = self._rows(_Section.BINDINGS)[first : first + count]
+        bindings = tuple(Binding(BindingKind(k), Format(f), width) for k, f, width in rows)
         names = self._say(file, file_length), self._say(entry, entry_length)
         return Kernel(*names, bindings, words, subgroup, sha256)
 

@@ -55,17 +55,20 @@ set_up_vulkan() {
 build_native() {
   local missing=()
   command -v "${CXX:-g++}" >/dev/null || missing+=(g++)
+  command -v cmake >/dev/null || missing+=(cmake make)
   [ -e /usr/include/vulkan/vulkan.h ] || missing+=(libvulkan-dev)
   if [ "${#missing[@]}" -gt 0 ]; then debian_install "${missing[@]}" || true; fi
   scripts/build_native.sh >&2 || say "going on without our Vulkan executor: IREE's runtime is used"
 }
 
-# What the tests of our executor use; without it they are skipped, and fail under CI=true.
+# What the tests of our executor and of deployment use; without it they are skipped, and fail under
+# CI=true.
 set_up_checkers() {
   local missing=()
   command -v spirv-val >/dev/null || missing+=(spirv-tools)
   [ -e /usr/share/vulkan/explicit_layer.d/VkLayer_khronos_validation.json ] ||
     missing+=(vulkan-validationlayers)
+  command -v adb >/dev/null || missing+=(adb)
   if [ "${#missing[@]}" -gt 0 ]; then debian_install "${missing[@]}" || true; fi
 }
 

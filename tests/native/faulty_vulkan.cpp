@@ -31,6 +31,8 @@ VkResult injected() { return static_cast<VkResult>(failure.load()); }
   F(vkCreateCommandPool, VkCommandPoolCreateInfo, VkCommandPool)           \
   F(vkCreateDescriptorPool, VkDescriptorPoolCreateInfo, VkDescriptorPool)  \
   F(vkCreateDescriptorSetLayout, VkDescriptorSetLayoutCreateInfo, VkDescriptorSetLayout) \
+  F(vkCreateImage, VkImageCreateInfo, VkImage)                             \
+  F(vkCreateImageView, VkImageViewCreateInfo, VkImageView)                 \
   F(vkCreatePipelineCache, VkPipelineCacheCreateInfo, VkPipelineCache)     \
   F(vkCreatePipelineLayout, VkPipelineLayoutCreateInfo, VkPipelineLayout)  \
   F(vkCreateQueryPool, VkQueryPoolCreateInfo, VkQueryPool)                 \
@@ -44,6 +46,8 @@ VkResult injected() { return static_cast<VkResult>(failure.load()); }
   F(vkDestroyCommandPool, VkCommandPool)                    \
   F(vkDestroyDescriptorPool, VkDescriptorPool)              \
   F(vkDestroyDescriptorSetLayout, VkDescriptorSetLayout)    \
+  F(vkDestroyImage, VkImage)                                \
+  F(vkDestroyImageView, VkImageView)                        \
   F(vkDestroyPipeline, VkPipeline)                          \
   F(vkDestroyPipelineCache, VkPipelineCache)                \
   F(vkDestroyPipelineLayout, VkPipelineLayout)              \

@@ -1,9 +1,10 @@
 /* smartmem's Vulkan executor: runs the schedule of a compiled model.
  *
- *   sm_device_open ──► sm_model_load ──► sm_session_create ──► sm_session_run
- *   a GPU              weights,          memory and commands    inputs in,
- *                      pipelines         of one call            outputs out
+ *   sm_device_open ──► sm_bundle_load ──► sm_session_create ──► sm_session_run
+ *   a GPU              weights,           memory and commands    inputs in,
+ *                      pipelines          of one call            outputs out
  *
+ * sm_session_open does all that comes before the first run; examples/run.c shows it.
  * A model is loaded once and serves any number of sessions; a session runs one call at a time.
  * Every function may be called from any thread; calls of one session wait for one another.
  * Handles keep what they need alive, so they may be released in any order.
@@ -22,7 +23,8 @@
 extern "C" {
 #endif
 
-#define SM_API_VERSION 1
+/* Of this file; a library with another one is not for programs built with this. */
+#define SM_API_VERSION 2
 
 #if defined(_WIN32)
 #define SM_API __declspec(dllexport)
@@ -65,11 +67,21 @@ typedef struct sm_device_info {
 } sm_device_info;
 
 typedef struct sm_device sm_device;
+typedef struct sm_bundle sm_bundle;
 typedef struct sm_model sm_model;
 typedef struct sm_session sm_session;
 
 /* How to wait for the GPU: a poll answers soonest and keeps a core busy. */
 typedef enum sm_wait { SM_WAIT_BLOCK = 0, SM_WAIT_POLL = 1 } sm_wait;
+
+/* An input or output as the model's kernels see it; what is pointed to is the bundle's. */
+typedef struct sm_tensor {
+  const char* name;
+  const char* dtype; /* float32, float16, bfloat16, int32, int8, uint8 or bool */
+  const uint64_t* shape;
+  size_t rank;
+  size_t size_bytes;
+} sm_tensor;
 
 typedef struct sm_model_stats {
   uint64_t weights_bytes;   /* device memory of the weights */
@@ -100,8 +112,38 @@ SM_API sm_code sm_devices(sm_device_info* infos, size_t capacity, size_t* count,
 SM_API sm_code sm_device_open(const uint8_t uuid[16], sm_device** device, sm_error* error);
 SM_API void sm_device_close(sm_device* device);
 
-/* Reads `schedule`, the kernels in `kernels_folder` and the archive `weights`, and uploads the
- * weights. Pipelines are kept in `cache_folder`, which may be NULL. */
+/* Writes what the device offers to models as JSON, and the bytes that takes with the zero at its
+ * end; where those are more than `capacity`, nothing else. */
+SM_API sm_code sm_device_describe(sm_device* device, char* json, size_t capacity, size_t* size,
+                                  sm_error* error);
+
+/* The folder of a compiled model, MODEL.smartmem. Opening reads its manifest only. */
+SM_API sm_code sm_bundle_open(const char* folder, sm_bundle** bundle, sm_error* error);
+SM_API void sm_bundle_release(sm_bundle* bundle);
+
+/* What it was compiled for and this library can run; NULL for an index that does not exist. */
+SM_API size_t sm_bundle_target_count(const sm_bundle* bundle);
+SM_API const char* sm_bundle_target(const sm_bundle* bundle, size_t index);
+
+/* Inputs and outputs, in the order of a call. */
+SM_API size_t sm_bundle_input_count(const sm_bundle* bundle);
+SM_API size_t sm_bundle_output_count(const sm_bundle* bundle);
+SM_API sm_code sm_bundle_input(const sm_bundle* bundle, size_t index, sm_tensor* tensor,
+                               sm_error* error);
+SM_API sm_code sm_bundle_output(const sm_bundle* bundle, size_t index, sm_tensor* tensor,
+                                sm_error* error);
+
+/* Loads the model compiled for `target`, which may be NULL where there is one only. Pipelines are
+ * kept in `cache_folder`, which may be NULL. */
+SM_API sm_code sm_bundle_load(const sm_bundle* bundle, sm_device* device, const char* target,
+                              const char* cache_folder, sm_model** model, sm_error* error);
+
+/* The same on the first GPU, up to a session. The bundle may be released afterwards. */
+SM_API sm_code sm_session_open(const sm_bundle* bundle, const char* target,
+                               const char* cache_folder, sm_session** session, sm_error* error);
+
+/* What sm_bundle_load does, from files anywhere: reads `schedule`, the kernels in `kernels_folder`
+ * and the archive `weights`, and uploads the weights. */
 SM_API sm_code sm_model_load(sm_device* device, const char* schedule, const char* kernels_folder,
                              const char* weights, const char* cache_folder, sm_model** model,
                              sm_error* error);
@@ -113,6 +155,10 @@ SM_API size_t sm_model_output_count(const sm_model* model);
 SM_API size_t sm_model_input_bytes(const sm_model* model, size_t index);
 SM_API size_t sm_model_output_bytes(const sm_model* model, size_t index);
 SM_API void sm_model_get_stats(const sm_model* model, sm_model_stats* stats);
+
+/* What a command of the schedule is: its kernel's entry point, "fill" or "copy"; NULL for an index
+ * that does not exist. */
+SM_API const char* sm_model_command_name(const sm_model* model, size_t index);
 
 SM_API sm_code sm_session_create(sm_model* model, sm_session** session, sm_error* error);
 SM_API void sm_session_release(sm_session* session);

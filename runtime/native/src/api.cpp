@@ -1,58 +1,15 @@
-// The C border: handles are shared pointers, exceptions become codes.
+// The C border of devices, models and sessions; bundles have theirs in bundle_api.cpp.
 #include <algorithm>
-#include <new>
 
-#include "session.h"
-#include "smartmem.h"
+#include "handles.h"
 
 using smartmem::Bytes;
 using smartmem::Device;
-using smartmem::Error;
 using smartmem::fail;
+using smartmem::guarded;
 using smartmem::Model;
+using smartmem::require;
 using smartmem::Session;
-
-struct sm_device {
-  std::shared_ptr<const Device> device;
-};
-struct sm_model {
-  std::shared_ptr<const Model> model;
-};
-struct sm_session {
-  std::unique_ptr<Session> session;
-};
-
-namespace {
-
-sm_code report(sm_error* error, sm_code code, const char* message) {
-  if (error != nullptr) {
-    error->code = code;
-    smartmem::copy_text(error->message, message);
-  }
-  return code;
-}
-
-// Runs `work` and turns what it throws into a code.
-template <class Work>
-sm_code guarded(sm_error* error, Work work) {
-  try {
-    work();
-    return report(error, SM_OK, "");
-  } catch (const Error& failure) {
-    return report(error, failure.code(), failure.what());
-  } catch (const std::bad_alloc&) {
-    return report(error, SM_OUT_OF_MEMORY, "out of host memory");
-  } catch (const std::exception& failure) {
-    return report(error, SM_DEVICE_FAILED, failure.what());
-  }
-}
-
-template <class Pointer>
-void require(Pointer pointer, const char* name) {
-  if (pointer == nullptr) fail(SM_INVALID_ARGUMENT, name, " is NULL");
-}
-
-}  // namespace
 
 uint32_t sm_api_version(void) { return SM_API_VERSION; }
 
@@ -120,6 +77,15 @@ size_t sm_model_output_bytes(const sm_model* model, size_t index) {
 
 void sm_model_get_stats(const sm_model* model, sm_model_stats* stats) {
   *stats = model->model->stats();
+}
+
+const char* sm_model_command_name(const sm_model* model, size_t index) {
+  const smartmem::Schedule& schedule = model->model->schedule();
+  if (index >= schedule.commands.size()) return nullptr;
+  const smartmem::Command& command = schedule.commands[index];
+  if (command.kind == smartmem::CommandKind::kFill) return "fill";
+  if (command.kind == smartmem::CommandKind::kCopy) return "copy";
+  return schedule.kernels[command.kernel].entry.c_str();
 }
 
 sm_code sm_session_create(sm_model* model, sm_session** session, sm_error* error) {

@@ -10,6 +10,7 @@ struct Scope {
   VkAccessFlags access;
 };
 
+constexpr Scope kNothing = {VK_PIPELINE_STAGE_TOP_OF_PIPE_BIT, 0};
 constexpr Scope kTransferWrites = {VK_PIPELINE_STAGE_TRANSFER_BIT, VK_ACCESS_TRANSFER_WRITE_BIT};
 constexpr Scope kTransferReads = {VK_PIPELINE_STAGE_TRANSFER_BIT, VK_ACCESS_TRANSFER_READ_BIT};
 constexpr Scope kHostReads = {VK_PIPELINE_STAGE_HOST_BIT, VK_ACCESS_HOST_READ_BIT};
@@ -23,13 +24,29 @@ constexpr Scope operator|(Scope a, Scope b) {
   return {a.stages | b.stages, a.access | b.access};
 }
 
+constexpr VkAccessFlags kWrites = VK_ACCESS_SHADER_WRITE_BIT | VK_ACCESS_TRANSFER_WRITE_BIT;
+
 // What of `from` was written is there for `to`, and `to` overwrites nothing that `from` still uses.
 inline void add_barrier(const DeviceTable& vk, VkCommandBuffer commands, Scope from, Scope to) {
-  constexpr VkAccessFlags kWrites = VK_ACCESS_SHADER_WRITE_BIT | VK_ACCESS_TRANSFER_WRITE_BIT;
   VkMemoryBarrier barrier = {VK_STRUCTURE_TYPE_MEMORY_BARRIER};
   barrier.srcAccessMask = from.access & kWrites;
   barrier.dstAccessMask = to.access;
   vk.vkCmdPipelineBarrier(commands, from.stages, to.stages, 0, 1, &barrier, 0, nullptr, 0, nullptr);
+}
+
+// The same for one image, which goes from one layout to another.
+inline void add_image_barrier(const DeviceTable& vk, VkCommandBuffer commands, VkImage image,
+                              Scope from, Scope to, VkImageLayout before, VkImageLayout after) {
+  VkImageMemoryBarrier barrier = {VK_STRUCTURE_TYPE_IMAGE_MEMORY_BARRIER};
+  barrier.srcAccessMask = from.access & kWrites;
+  barrier.dstAccessMask = to.access;
+  barrier.oldLayout = before;
+  barrier.newLayout = after;
+  barrier.srcQueueFamilyIndex = VK_QUEUE_FAMILY_IGNORED;
+  barrier.dstQueueFamilyIndex = VK_QUEUE_FAMILY_IGNORED;
+  barrier.image = image;
+  barrier.subresourceRange = {VK_IMAGE_ASPECT_COLOR_BIT, 0, 1, 0, 1};
+  vk.vkCmdPipelineBarrier(commands, from.stages, to.stages, 0, 0, nullptr, 0, nullptr, 1, &barrier);
 }
 
 }  // namespace smartmem

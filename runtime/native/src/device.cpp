@@ -186,10 +186,26 @@ double Device::nanoseconds(uint64_t first, uint64_t last) const {
   return static_cast<double>((last - first) & mask) * properties_.limits.timestampPeriod;
 }
 
+std::vector<std::string> Device::extension_names() const {
+  std::vector<std::string> names;
+  for (const VkExtensionProperties& extension : extensions_of(instance_, physical_)) {
+    names.emplace_back(extension.extensionName);
+  }
+  return names;
+}
+
 bool Device::has_texel_format(VkFormat format) const {
   VkFormatProperties properties = {};
   instance_.vk().vkGetPhysicalDeviceFormatProperties(physical_, format, &properties);
   return (properties.bufferFeatures & VK_FORMAT_FEATURE_UNIFORM_TEXEL_BUFFER_BIT) != 0;
+}
+
+bool Device::has_image_format(VkFormat format) const {
+  VkFormatProperties properties = {};
+  instance_.vk().vkGetPhysicalDeviceFormatProperties(physical_, format, &properties);
+  constexpr VkFormatFeatureFlags kNeeded =
+      VK_FORMAT_FEATURE_SAMPLED_IMAGE_BIT | VK_FORMAT_FEATURE_TRANSFER_DST_BIT;
+  return (properties.optimalTilingFeatures & kNeeded) == kNeeded;
 }
 
 bool Device::shares_host_memory() const {

@@ -45,8 +45,12 @@ class Device {
     return subgroup_sizes_;
   }
   uint32_t queue_family() const { return queue_family_; }
+  // Of the device, whether used or not.
+  std::vector<std::string> extension_names() const;
   // Whether kernels can fetch texels of this format from a buffer.
   bool has_texel_format(VkFormat format) const;
+  // Whether kernels can fetch texels of this format from an image.
+  bool has_image_format(VkFormat format) const;
   // Whether its queue has a clock.
   bool has_timestamps() const { return timestamp_bits_ > 0; }
   // Nanoseconds from one tick count to another, of counters that may have wrapped.

@@ -10,23 +10,40 @@
 
 namespace smartmem {
 
-// A resource's place: a buffer by number, and the byte it starts at.
+constexpr uint32_t kNoBuffer = 0xFFFFFFFF;
+constexpr uint32_t kNoImage = 0xFFFFFFFF;
+
+// A resource's place: a buffer by number, and the byte it starts at. Some have none: weights that
+// are images, and what nothing uses.
 struct Place {
-  uint32_t buffer;
-  uint64_t offset;
+  uint32_t buffer = kNoBuffer;
+  uint64_t offset = 0;
 };
 
-// Buffers by number: the weights' come first, the last three are each session's own. A size of 0
-// is no buffer.
+// A weight as an image: all its bytes, row after row.
+struct ImagePlan {
+  uint32_t resource;
+  uint32_t format;  // a VkFormat
+  uint32_t width;   // in texels
+  uint32_t height;
+};
+
+// Buffers by number: the weights' come first, then the scratch memory of set-up; the last three are
+// each session's own. A size of 0 is no buffer.
 struct Layout {
   std::vector<uint64_t> weight_buffers;
+  uint64_t setup_bytes = 0;
   uint64_t input_bytes = 0;
   uint64_t output_bytes = 0;
   uint64_t transient_bytes = 0;
   std::vector<Place> places;  // by resource
+  std::vector<ImagePlan> images;
+  std::vector<uint32_t> image_of;  // by resource: its image's number, or kNoImage
+  std::vector<Wave> setup_waves;
   std::vector<Wave> waves;
 
-  uint32_t input_buffer() const { return static_cast<uint32_t>(weight_buffers.size()); }
+  uint32_t setup_buffer() const { return static_cast<uint32_t>(weight_buffers.size()); }
+  uint32_t input_buffer() const { return setup_buffer() + 1; }
   uint32_t output_buffer() const { return input_buffer() + 1; }
   uint32_t transient_buffer() const { return input_buffer() + 2; }
 };

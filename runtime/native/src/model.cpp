@@ -3,82 +3,38 @@
 #include <algorithm>
 #include <cstring>
 
-#include "barrier.h"
 #include "clock.h"
+#include "commands.h"
+#include "formats.h"
 #include "reader.h"
+#include "uploader.h"
 
 namespace smartmem {
 namespace {
 
-constexpr uint64_t kStagingBytes = 32 << 20;
-constexpr VkBufferUsageFlags kWeightUsage = VK_BUFFER_USAGE_STORAGE_BUFFER_BIT |
-                                            VK_BUFFER_USAGE_UNIFORM_TEXEL_BUFFER_BIT |
-                                            VK_BUFFER_USAGE_TRANSFER_SRC_BIT |
-                                            VK_BUFFER_USAGE_TRANSFER_DST_BIT;
+constexpr VkBufferUsageFlags kWeightUsage =
+    kCommandUsage | VK_BUFFER_USAGE_UNIFORM_TEXEL_BUFFER_BIT;
 
-Bytes entry_of(const Archive& archive, const Upload& upload) {
-  const Bytes entry = archive.entry(upload.key);
+Bytes source_of(const Schedule& schedule, const Archive* archive, const Upload& upload) {
+  if (upload.key.empty()) {
+    return {schedule.data.data() + upload.key_offset, static_cast<size_t>(upload.length)};
+  }
+  const Bytes entry = archive->entry(upload.key);
   if (!is_within(upload.key_offset, upload.length, entry.size)) {
     fail(SM_BAD_FILE, "the weight '", upload.key, "' has ", entry.size, " bytes, too few");
   }
   return {entry.data + upload.key_offset, static_cast<size_t>(upload.length)};
 }
 
+bool needs_archive(const Schedule& schedule) {
+  return std::any_of(schedule.uploads.begin(), schedule.uploads.end(),
+                     [](const Upload& upload) { return !upload.key.empty(); });
+}
+
 Schedule read_schedule(const std::string& path) {
   const MappedFile file(path);
   return parse_schedule(file.bytes(), path);
 }
-
-// Sends bytes to device buffers through one mapped buffer, as often as it takes.
-class Uploader {
- public:
-  Uploader(const DevicePtr& device, uint64_t most)
-      : device_(device),
-        pool_(device),
-        timeline_(device),
-        staging_(device, std::min(most, kStagingBytes), VK_BUFFER_USAGE_TRANSFER_SRC_BIT,
-                 MemoryUse::kUpload) {}
-
-  void add(Bytes source, VkBuffer target, uint64_t offset) {
-    for (size_t done = 0; done < source.size;) {
-      if (used_ == staging_.size()) flush();
-      const size_t count = std::min<uint64_t>(source.size - done, staging_.size() - used_);
-      std::memcpy(staging_.mapped() + used_, source.data + done, count);
-      copies_.push_back({target, {used_, offset + done, count}});
-      used_ += count;
-      done += count;
-    }
-  }
-
-  void flush() {
-    if (copies_.empty()) return;
-    const VkCommandBuffer commands = pool_.record([this](VkCommandBuffer buffer) {
-      const DeviceTable& vk = device_->vk();
-      for (const Copy& copy : copies_) {
-        vk.vkCmdCopyBuffer(buffer, staging_.handle(), copy.target, 1, &copy.region);
-      }
-      // For whatever is submitted later.
-      add_barrier(vk, buffer, kTransferWrites, kKernels | kTransfers);
-    });
-    timeline_.submit(commands);
-    timeline_.wait(SM_WAIT_BLOCK, UINT64_MAX);
-    copies_.clear();
-    used_ = 0;
-  }
-
- private:
-  struct Copy {
-    VkBuffer target;
-    VkBufferCopy region;
-  };
-
-  DevicePtr device_;
-  CommandPool pool_;
-  Timeline timeline_;
-  Buffer staging_;
-  std::vector<Copy> copies_;
-  uint64_t used_ = 0;
-};
 
 }  // namespace
 
@@ -93,14 +49,20 @@ Model::Model(DevicePtr device, const std::string& schedule, const std::string& k
   pipelines_ms_ = pipelines.milliseconds();
   const Stopwatch uploads;
   make_weight_buffers();
-  // Without uploads there need be no archive.
-  if (!schedule_.uploads.empty()) load_weights(Archive(weights));
+  images_ = std::make_unique<Images>(device_, layout_.images);
+  if (needs_archive(schedule_)) {
+    const Archive archive(weights);
+    load_weights(&archive);
+  } else {
+    load_weights(nullptr);
+  }
+  if (!schedule_.setup.empty()) run_setup();
   weights_ms_ = uploads.milliseconds();
 }
 
 sm_model_stats Model::stats() const {
   sm_model_stats stats = {};
-  for (const uint64_t size : layout_.weight_buffers) stats.weights_bytes += size;
+  stats.weights_bytes = weights_bytes();
   stats.transient_bytes = layout_.transient_bytes;
   stats.kernels = static_cast<uint32_t>(schedule_.kernels.size());
   stats.commands = static_cast<uint32_t>(schedule_.commands.size());
@@ -118,26 +80,61 @@ void Model::make_weight_buffers() {
   }
 }
 
-void Model::load_weights(const Archive& archive) {
-  if (!device_->shares_host_memory()) return upload_staged(archive);
+// In place where the host can write the buffers of weights; images never are.
+void Model::load_weights(const Archive* archive) {
+  const bool is_staged = !device_->shares_host_memory();
+  Uploader uploader(device_, is_staged ? weights_bytes() : images_->bytes(), longest_row());
   for (const Upload& upload : schedule_.uploads) {
-    const Bytes source = entry_of(archive, upload);
+    const Bytes source = source_of(schedule_, archive, upload);
+    if (const uint32_t image = layout_.image_of[upload.resource]; image != kNoImage) {
+      uploader.add(source, (*images_)[image]);
+    }
     const Place& place = layout_.places[upload.resource];
-    uint8_t* target = weights_[place.buffer]->mapped() + place.offset + upload.offset;
-    if (source.size > 0) std::memcpy(target, source.data, source.size);
-  }
-}
-
-void Model::upload_staged(const Archive& archive) {
-  uint64_t total = 0;
-  for (const uint64_t size : layout_.weight_buffers) total += size;
-  Uploader uploader(device_, total);
-  for (const Upload& upload : schedule_.uploads) {
-    const Place& place = layout_.places[upload.resource];
-    uploader.add(entry_of(archive, upload), weights_[place.buffer]->handle(),
-                 place.offset + upload.offset);
+    if (place.buffer == kNoBuffer || source.size == 0) continue;
+    const Buffer& target = *weights_[place.buffer];
+    const uint64_t offset = place.offset + upload.offset;
+    if (is_staged) {
+      uploader.add(source, target.handle(), offset);
+    } else {
+      std::memcpy(target.mapped() + offset, source.data, source.size);
+    }
   }
   uploader.flush();
+}
+
+uint64_t Model::weights_bytes() const {
+  uint64_t total = images_->bytes();
+  for (const uint64_t size : layout_.weight_buffers) total += size;
+  return total;
+}
+
+uint64_t Model::longest_row() const {
+  uint64_t longest = 0;
+  for (const ImagePlan& plan : layout_.images) {
+    longest = std::max(longest, uint64_t{plan.width} * texel_bytes(plan.format));
+  }
+  return longest;
+}
+
+void Model::run_setup() const {
+  std::unique_ptr<Buffer> scratch;
+  if (layout_.setup_bytes > 0) {
+    scratch = std::make_unique<Buffer>(device_, layout_.setup_bytes, kCommandUsage,
+                                       MemoryUse::kDevice);
+  }
+  const Commands setup(device_, schedule_, schedule_.setup, layout_, *pipelines_, *images_,
+                       [&](uint32_t number) {
+                         const bool is_weight = number < layout_.setup_buffer();
+                         return is_weight ? weights_[number]->handle() : scratch->handle();
+                       });
+  CommandPool pool(device_);
+  Timeline timeline(device_);
+  timeline.submit(pool.record([&](VkCommandBuffer commands) {
+    setup.record_waves(commands, layout_.setup_waves);
+    // For whatever is submitted later.
+    add_barrier(device_->vk(), commands, setup.scope(), kKernels | kTransfers);
+  }));
+  timeline.wait(SM_WAIT_BLOCK, UINT64_MAX);
 }
 
 }  // namespace smartmem

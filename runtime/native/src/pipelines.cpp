@@ -83,16 +83,19 @@ void check_shader(const Device& device, const Kernel& kernel, const Shader& shad
       continue;
     }
     const auto format = static_cast<VkFormat>(binding.format);
-    require(texel_bytes(format) > 0 && device.has_texel_format(format),
+    const bool is_image = binding.kind == BindingKind::kImage;
+    require(texel_bytes(format) > 0 && (is_image ? device.has_image_format(format)
+                                                 : device.has_texel_format(format)),
             "the device cannot fetch texels of VkFormat ", binding.format);
   }
+  // Texel buffers count as images.
   const uint32_t texels = static_cast<uint32_t>(kernel.bindings.size()) - buffers;
   require(buffers <= limits.maxPerStageDescriptorStorageBuffers &&
               buffers <= limits.maxDescriptorSetStorageBuffers,
           "it binds ", buffers, " buffers, more than the device allows");
   require(texels <= limits.maxPerStageDescriptorSampledImages &&
               texels <= limits.maxDescriptorSetSampledImages,
-          "it binds ", texels, " texel buffers, more than the device allows");
+          "it binds ", texels, " images, more than the device allows");
   for (const auto& [binding, kind] : shader.bindings) {
     if (binding >= kernel.bindings.size() || kernel.bindings[binding].kind != kind) {
       fail(SM_BAD_FILE, "kernel ", kernel.entry, ": binding ", binding,
@@ -123,8 +126,15 @@ bool demands_subgroup_size(const Device& device, const Kernel& kernel) {
 }  // namespace
 
 VkDescriptorType descriptor_type(const Binding& binding) {
-  return binding.kind == BindingKind::kTexels ? VK_DESCRIPTOR_TYPE_UNIFORM_TEXEL_BUFFER
-                                              : VK_DESCRIPTOR_TYPE_STORAGE_BUFFER;
+  switch (binding.kind) {
+    case BindingKind::kTexels:
+      return VK_DESCRIPTOR_TYPE_UNIFORM_TEXEL_BUFFER;
+    case BindingKind::kImage:
+      return VK_DESCRIPTOR_TYPE_SAMPLED_IMAGE;
+    case BindingKind::kBuffer:
+      break;
+  }
+  return VK_DESCRIPTOR_TYPE_STORAGE_BUFFER;
 }
 
 Pipelines::Pipelines(DevicePtr device, const std::vector<Kernel>& kernels,

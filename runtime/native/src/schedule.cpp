@@ -1,6 +1,8 @@
 #include "schedule.h"
 
+#include <algorithm>
 #include <cstring>
+#include <set>
 
 #include "reader.h"
 
@@ -8,7 +10,7 @@ namespace smartmem {
 namespace {
 
 constexpr char kMagic[8] = {'S', 'M', 'S', 'C', 'H', 'E', 'D', '\0'};
-constexpr uint32_t kVersion = 2;
+constexpr uint32_t kVersion = 4;
 // More resources, commands or bytes than any real model has: sums of them stay far from overflow.
 constexpr uint64_t kMaxRecords = 1 << 24;
 constexpr uint64_t kMaxBytes = uint64_t{1} << 48;
@@ -38,13 +40,14 @@ struct ResourceRecord {
 
 struct UploadRecord {
   uint32_t resource;
-  uint32_t reserved;
+  uint32_t source;
   uint64_t offset;
   uint64_t length;
   uint64_t key_offset;
   uint32_t key_text;
   uint32_t key_length;
 };
+constexpr uint32_t kFromData = 1;
 
 struct PortRecord {
   uint32_t direction;
@@ -80,6 +83,7 @@ static_assert(sizeof(CommandRecord) == 40);
 struct BindingRecord {
   uint32_t kind;
   uint32_t format;
+  uint32_t width;
 };
 
 struct UseRecord {
@@ -99,6 +103,8 @@ enum Section : uint32_t {
   kUses,
   kWords,
   kBindings,
+  kSetup,
+  kData,
   kSectionEnd
 };
 
@@ -154,11 +160,16 @@ class Builder {
         uses_(sections.rows<UseRecord>(kUses)),
         words_(sections.rows<uint32_t>(kWords)),
         bindings_(sections.rows<BindingRecord>(kBindings)) {
+    schedule_.data = sections.rows<uint8_t>(kData);
     for (const auto& row : sections.rows<ResourceRecord>(kResources)) add(row);
     for (const auto& row : sections.rows<UploadRecord>(kUploads)) add(row);
     for (const auto& row : sections.rows<PortRecord>(kPorts)) add(row);
     for (const auto& row : sections.rows<KernelRecord>(kKernels)) add(row);
+    for (const auto& row : sections.rows<CommandRecord>(kSetup)) add_setup(row);
     for (const auto& row : sections.rows<CommandRecord>(kCommands)) add(row);
+    for (const Port& port : schedule_.outputs) {
+      require(setup_scratch_.count(port.resource) == 0, "an output that only set-up knows");
+    }
   }
 
   Schedule take() { return std::move(schedule_); }
@@ -193,8 +204,13 @@ class Builder {
   void add(const UploadRecord& row) {
     require_range(row.resource, row.offset, row.length);
     require(resource(row.resource).kind == ResourceKind::kConstant, "an upload to no constant");
-    schedule_.uploads.push_back({row.resource, row.offset, row.length, row.key_offset,
-                                 say(row.key_text, row.key_length)});
+    require(row.source <= kFromData, "an upload from an unknown source");
+    const bool is_inline = row.source == kFromData;
+    const std::string key = is_inline ? "" : say(row.key_text, row.key_length);
+    require(is_inline || !key.empty(), "an upload without a name");
+    require(!is_inline || is_within(row.key_offset, row.length, schedule_.data.size()),
+            "data that does not exist");
+    schedule_.uploads.push_back({row.resource, row.offset, row.length, row.key_offset, key});
   }
 
   void add(const PortRecord& row) {
@@ -222,8 +238,9 @@ class Builder {
             "bindings that do not exist");
     for (uint32_t i = 0; i < row.binding_count; ++i) {
       const BindingRecord& binding = bindings_[row.first_binding + i];
-      require(binding.kind <= static_cast<uint32_t>(BindingKind::kTexels), "an unknown binding");
-      kernel.bindings.push_back({static_cast<BindingKind>(binding.kind), binding.format});
+      require(binding.kind <= static_cast<uint32_t>(BindingKind::kImage), "an unknown binding");
+      kernel.bindings.push_back(
+          {static_cast<BindingKind>(binding.kind), binding.format, binding.width});
     }
     // A name, not a path: nothing outside the kernels' folder is opened.
     require(!kernel.file.empty() && kernel.file.find('/') == std::string::npos &&
@@ -238,13 +255,32 @@ class Builder {
     require(row.length > 0, "a use of no bytes");
     const Use found{row.resource, (row.access & 1) != 0, (row.access & 2) != 0, row.offset,
                     row.length};
-    const ResourceKind kind = resource(row.resource).kind;
-    require(!found.writes || kind != ResourceKind::kConstant, "a write to a constant");
-    require(!found.writes || kind != ResourceKind::kInput, "a write to an input");
+    require(!found.writes || resource(row.resource).kind != ResourceKind::kInput,
+            "a write to an input");
     return found;
   }
 
+  // Set-up knows neither inputs nor outputs, and its scratch memory is its own.
+  void add_setup(const CommandRecord& row) {
+    schedule_.setup.push_back(command(row));
+    for (const Use& use : schedule_.setup.back().uses) {
+      const ResourceKind kind = resource(use.resource).kind;
+      require(kind == ResourceKind::kConstant || kind == ResourceKind::kTransient,
+              "a set-up that uses inputs or outputs");
+      if (kind == ResourceKind::kTransient) setup_scratch_.insert(use.resource);
+    }
+  }
+
   void add(const CommandRecord& row) {
+    schedule_.commands.push_back(command(row));
+    for (const Use& use : schedule_.commands.back().uses) {
+      require(!use.writes || resource(use.resource).kind != ResourceKind::kConstant,
+              "a write to a constant");
+      require(setup_scratch_.count(use.resource) == 0, "a use of what only set-up knows");
+    }
+  }
+
+  Command command(const CommandRecord& row) const {
     require(row.kind <= static_cast<uint32_t>(CommandKind::kCopy), "an unknown command");
     require(is_within(row.first_use, row.use_count, uses_.size()), "uses that do not exist");
     Command command{static_cast<CommandKind>(row.kind),
@@ -267,7 +303,7 @@ class Builder {
         check_copy(command);
         break;
     }
-    schedule_.commands.push_back(std::move(command));
+    return command;
   }
 
   void finish_dispatch(const CommandRecord& row, Command& command) const {
@@ -279,12 +315,32 @@ class Builder {
       require(kernel.bindings[i].kind == BindingKind::kBuffer ||
                   resource(command.uses[i].resource).kind == ResourceKind::kConstant,
               "texels that are no constant");
+      if (kernel.bindings[i].kind == BindingKind::kImage) check_image(command.uses[i]);
     }
     require(row.words_or_pattern == kernel.push_words, "a dispatch with other push constants");
     require(is_within(row.first_word, row.words_or_pattern, words_.size()),
             "push constants that do not exist");
     const auto first = words_.begin() + row.first_word;
     command.words.assign(first, first + row.words_or_pattern);
+  }
+
+  // An image is filled when the model is loaded, from one place, and never written.
+  void check_image(const Use& use) const {
+    require(!use.writes && use.offset == 0 && use.length == resource(use.resource).size,
+            "an image that is a part of a constant, or is written");
+    const auto fills = [&](const Upload& upload) {
+      return upload.resource == use.resource && upload.length == use.length;
+    };
+    const auto touches = [&](const Upload& upload) { return upload.resource == use.resource; };
+    const auto& uploads = schedule_.uploads;
+    require(std::count_if(uploads.begin(), uploads.end(), touches) == 1 &&
+                std::any_of(uploads.begin(), uploads.end(), fills),
+            "an image that no one upload fills");
+    for (const Command& command : schedule_.setup) {
+      for (const Use& other : command.uses) {
+        require(other.resource != use.resource || !other.writes, "an image that set-up writes");
+      }
+    }
   }
 
   // vkCmdFillBuffer and vkCmdCopyBuffer: whole words, and no overlap of source and target.
@@ -309,6 +365,7 @@ class Builder {
   std::vector<UseRecord> uses_;
   std::vector<uint32_t> words_;
   std::vector<BindingRecord> bindings_;
+  std::set<uint32_t> setup_scratch_;
   Schedule schedule_;
 };
 

@@ -19,6 +19,7 @@ struct Resource {
   uint64_t size;
 };
 
+// Bytes of a constant: of the archive's entry `key`, or, without a key, of the schedule's own data.
 struct Upload {
   uint32_t resource;
   uint64_t offset;
@@ -34,11 +35,12 @@ struct Port {
 };
 
 // How a kernel sees the bytes that it is given.
-enum class BindingKind : uint32_t { kBuffer, kTexels };
+enum class BindingKind : uint32_t { kBuffer, kTexels, kImage };
 
 struct Binding {
   BindingKind kind;
   uint32_t format;  // of a texel, as Vulkan's VkFormat; 0 for a buffer
+  uint32_t width;   // texels in a row of an image
 };
 
 struct Kernel {
@@ -68,12 +70,15 @@ struct Command {
   std::vector<uint32_t> words;
 };
 
+// Set-up commands run once per loaded model: they compute constants from constants.
 struct Schedule {
   std::vector<Resource> resources;
   std::vector<Upload> uploads;
+  std::vector<uint8_t> data;
   std::vector<Port> inputs;
   std::vector<Port> outputs;
   std::vector<Kernel> kernels;
+  std::vector<Command> setup;
   std::vector<Command> commands;
 };
 

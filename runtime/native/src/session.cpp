@@ -8,20 +8,8 @@
 namespace smartmem {
 namespace {
 
-constexpr VkBufferUsageFlags kUsage = VK_BUFFER_USAGE_STORAGE_BUFFER_BIT |
-                                      VK_BUFFER_USAGE_TRANSFER_SRC_BIT |
-                                      VK_BUFFER_USAGE_TRANSFER_DST_BIT;
-
-Scope scope_of(const Schedule& schedule) {
-  Scope scope = kKernels;
-  for (const Command& command : schedule.commands) {
-    if (command.kind != CommandKind::kDispatch) scope = kKernels | kTransfers;
-  }
-  return scope;
-}
-
 std::unique_ptr<Buffer> make_buffer(const DevicePtr& device, uint64_t size, MemoryUse use) {
-  return size == 0 ? nullptr : std::make_unique<Buffer>(device, size, kUsage, use);
+  return size == 0 ? nullptr : std::make_unique<Buffer>(device, size, kCommandUsage, use);
 }
 
 }  // namespace
@@ -65,46 +53,18 @@ std::vector<uint64_t> Timestamps::read() const {
   return ticks;
 }
 
-DescriptorPool::DescriptorPool(DevicePtr device, uint32_t sets, uint32_t buffers, uint32_t texels)
-    : device_(std::move(device)) {
-  // Of each at least one: Vulkan has no empty pools.
-  const VkDescriptorPoolSize sizes[] = {
-      {VK_DESCRIPTOR_TYPE_STORAGE_BUFFER, std::max(buffers, 1U)},
-      {VK_DESCRIPTOR_TYPE_UNIFORM_TEXEL_BUFFER, std::max(texels, 1U)}};
-  VkDescriptorPoolCreateInfo info = {VK_STRUCTURE_TYPE_DESCRIPTOR_POOL_CREATE_INFO};
-  info.maxSets = std::max(sets, 1U);
-  info.poolSizeCount = 2;
-  info.pPoolSizes = sizes;
-  check(device_->vk().vkCreateDescriptorPool(device_->handle(), &info, nullptr, &handle_),
-        "making descriptors");
-}
-
-DescriptorPool::~DescriptorPool() {
-  device_->vk().vkDestroyDescriptorPool(device_->handle(), handle_, nullptr);
-}
-
-VkDescriptorSet DescriptorPool::allocate(VkDescriptorSetLayout layout) const {
-  VkDescriptorSetAllocateInfo info = {VK_STRUCTURE_TYPE_DESCRIPTOR_SET_ALLOCATE_INFO};
-  info.descriptorPool = handle_;
-  info.descriptorSetCount = 1;
-  info.pSetLayouts = &layout;
-  VkDescriptorSet set = VK_NULL_HANDLE;
-  check(device_->vk().vkAllocateDescriptorSets(device_->handle(), &info, &set),
-        "allocating descriptors");
-  return set;
-}
-
 Session::Session(std::shared_ptr<const Model> model)
     : model_(std::move(model)),
       device_(model_->device()),
       schedule_(model_->schedule()),
       layout_(model_->layout()),
-      work_(scope_of(schedule_)),
       timeline_(device_),
       pool_(device_) {
   make_buffers();
   plan_outputs();
-  make_descriptor_sets();
+  commands_ = std::make_unique<Commands>(device_, schedule_, schedule_.commands, layout_,
+                                         model_->pipelines(), model_->images(),
+                                         [this](uint32_t number) { return buffer(number); });
   call_clock_ = std::make_unique<Timestamps>(device_, 2);
   call_ = pool_.record([this](VkCommandBuffer commands) { record_call(commands); });
 }
@@ -148,74 +108,18 @@ const uint8_t* Session::mapped_output(const Port& port) const {
   return buffer->mapped() + place.offset + port.offset;
 }
 
-VkBuffer Session::buffer(const Place& place) const {
-  if (place.buffer < layout_.input_buffer()) return model_->weights()[place.buffer]->handle();
-  if (place.buffer == layout_.input_buffer()) return inputs_->handle();
-  if (place.buffer == layout_.output_buffer()) return outputs_->handle();
+VkBuffer Session::buffer(uint32_t number) const {
+  if (number < layout_.setup_buffer()) return model_->weights()[number]->handle();
+  if (number == layout_.input_buffer()) return inputs_->handle();
+  if (number == layout_.output_buffer()) return outputs_->handle();
   return transients_->handle();
-}
-
-void Session::make_descriptor_sets() {
-  uint32_t sets = 0;
-  uint32_t buffers = 0;
-  uint32_t texels = 0;
-  for (const Command& command : schedule_.commands) {
-    if (command.kind != CommandKind::kDispatch) continue;
-    sets += 1;
-    for (const Binding& binding : schedule_.kernels[command.kernel].bindings) {
-      (binding.kind == BindingKind::kTexels ? texels : buffers) += 1;
-    }
-  }
-  descriptors_ = std::make_unique<DescriptorPool>(device_, sets, buffers, texels);
-  for (const Command& command : schedule_.commands) {
-    VkDescriptorSet set = VK_NULL_HANDLE;
-    if (command.kind == CommandKind::kDispatch) {
-      set = descriptors_->allocate(model_->pipelines()[command.kernel].set_layout);
-      write_descriptor_set(command, set);
-    }
-    sets_.push_back(set);
-  }
-}
-
-void Session::write_descriptor_set(const Command& command, VkDescriptorSet set) {
-  const std::vector<Binding>& bindings = schedule_.kernels[command.kernel].bindings;
-  std::vector<VkDescriptorBufferInfo> buffers(bindings.size());
-  std::vector<VkBufferView> views(bindings.size());
-  std::vector<VkWriteDescriptorSet> writes(bindings.size());
-  for (uint32_t i = 0; i < bindings.size(); ++i) {
-    const Use& use = command.uses[i];
-    const Place& place = layout_.places[use.resource];
-    const uint64_t offset = place.offset + use.offset;
-    if (bindings[i].kind == BindingKind::kTexels) {
-      views_.push_back(std::make_unique<BufferView>(device_, buffer(place),
-                                                    static_cast<VkFormat>(bindings[i].format),
-                                                    offset, use.length));
-      views[i] = views_.back()->handle();
-    } else {
-      buffers[i] = {buffer(place), offset, bound_bytes(use)};
-    }
-    writes[i] = {VK_STRUCTURE_TYPE_WRITE_DESCRIPTOR_SET};
-    writes[i].dstSet = set;
-    writes[i].dstBinding = i;
-    writes[i].descriptorCount = 1;
-    writes[i].descriptorType = descriptor_type(bindings[i]);
-    writes[i].pBufferInfo = &buffers[i];
-    writes[i].pTexelBufferView = &views[i];
-  }
-  device_->vk().vkUpdateDescriptorSets(device_->handle(), static_cast<uint32_t>(writes.size()),
-                                       writes.data(), 0, nullptr);
 }
 
 void Session::record_call(VkCommandBuffer commands) const {
   call_clock_->reset(commands);
   call_clock_->write(commands, VK_PIPELINE_STAGE_TOP_OF_PIPE_BIT, 0);
   record_inputs(commands);
-  bool is_first = true;
-  for (const Wave& wave : layout_.waves) {
-    if (!is_first) add_barrier(device_->vk(), commands, work_, work_);
-    is_first = false;
-    for (const uint32_t number : wave) record_command(commands, number);
-  }
+  commands_->record_waves(commands, layout_.waves);
   record_outputs(commands);
   call_clock_->write(commands, VK_PIPELINE_STAGE_BOTTOM_OF_PIPE_BIT, 1);
 }
@@ -224,10 +128,13 @@ void Session::record_profile(VkCommandBuffer commands) const {
   profile_clock_->reset(commands);
   record_inputs(commands);
   profile_clock_->write(commands, VK_PIPELINE_STAGE_BOTTOM_OF_PIPE_BIT, 0);
-  for (uint32_t number = 0; number < schedule_.commands.size(); ++number) {
-    record_command(commands, number);
-    add_barrier(device_->vk(), commands, work_, work_);
-    profile_clock_->write(commands, VK_PIPELINE_STAGE_BOTTOM_OF_PIPE_BIT, number + 1);
+  uint32_t done = 0;
+  for (const Wave& wave : layout_.waves) {
+    for (const uint32_t number : wave) {
+      commands_->record(commands, number);
+      add_barrier(device_->vk(), commands, commands_->scope(), commands_->scope());
+      profile_clock_->write(commands, VK_PIPELINE_STAGE_BOTTOM_OF_PIPE_BIT, ++done);
+    }
   }
   record_outputs(commands);
 }
@@ -236,56 +143,19 @@ void Session::record_inputs(VkCommandBuffer commands) const {
   if (upload_ == nullptr) return;
   const VkBufferCopy whole = {0, 0, layout_.input_bytes};
   device_->vk().vkCmdCopyBuffer(commands, upload_->handle(), inputs_->handle(), 1, &whole);
-  add_barrier(device_->vk(), commands, kTransferWrites, work_ | kTransferReads);
-}
-
-void Session::record_command(VkCommandBuffer commands, uint32_t number) const {
-  const DeviceTable& vk = device_->vk();
-  const Command& command = schedule_.commands[number];
-  const auto offset_of = [this](const Use& use) {
-    return layout_.places[use.resource].offset + use.offset;
-  };
-  const auto buffer_of = [this](const Use& use) { return buffer(layout_.places[use.resource]); };
-  switch (command.kind) {
-    case CommandKind::kDispatch: {
-      const Pipeline& pipeline = model_->pipelines()[command.kernel];
-      const auto [x, y, z] = command.workgroups;
-      vk.vkCmdBindPipeline(commands, VK_PIPELINE_BIND_POINT_COMPUTE, pipeline.handle);
-      vk.vkCmdBindDescriptorSets(commands, VK_PIPELINE_BIND_POINT_COMPUTE, pipeline.layout, 0, 1,
-                                 &sets_[number], 0, nullptr);
-      if (!command.words.empty()) {
-        vk.vkCmdPushConstants(commands, pipeline.layout, VK_SHADER_STAGE_COMPUTE_BIT, 0,
-                              static_cast<uint32_t>(4 * command.words.size()),
-                              command.words.data());
-      }
-      vk.vkCmdDispatch(commands, x, y, z);
-      return;
-    }
-    case CommandKind::kFill: {
-      const Use& target = command.uses[0];
-      vk.vkCmdFillBuffer(commands, buffer_of(target), offset_of(target), target.length,
-                         command.pattern);
-      return;
-    }
-    case CommandKind::kCopy: {
-      const Use &source = command.uses[0], &target = command.uses[1];
-      const VkBufferCopy region = {offset_of(source), offset_of(target), source.length};
-      vk.vkCmdCopyBuffer(commands, buffer_of(source), buffer_of(target), 1, &region);
-      return;
-    }
-  }
+  add_barrier(device_->vk(), commands, kTransferWrites, commands_->scope() | kTransferReads);
 }
 
 void Session::record_outputs(VkCommandBuffer commands) const {
   const DeviceTable& vk = device_->vk();
-  if (!readbacks_.empty()) add_barrier(vk, commands, work_, kTransferReads);
+  if (!readbacks_.empty()) add_barrier(vk, commands, commands_->scope(), kTransferReads);
   for (const Readback& copy : readbacks_) {
     const Port& port = schedule_.outputs[copy.output];
     const Place& place = layout_.places[port.resource];
     const VkBufferCopy region = {place.offset + port.offset, copy.offset, port.length};
-    vk.vkCmdCopyBuffer(commands, buffer(place), readback_->handle(), 1, &region);
+    vk.vkCmdCopyBuffer(commands, buffer(place.buffer), readback_->handle(), 1, &region);
   }
-  add_barrier(vk, commands, work_ | kTransferWrites, kHostReads);
+  add_barrier(vk, commands, commands_->scope() | kTransferWrites, kHostReads);
 }
 
 void Session::require_idle() const {
@@ -394,9 +264,14 @@ std::vector<double> Session::profile() {
   submit_locked(profile_);
   wait_locked(SM_WAIT_BLOCK, UINT64_MAX);
   const std::vector<uint64_t> ticks = profile_clock_->read();
-  std::vector<double> times_ns;
-  for (uint32_t i = 0; i < count; ++i) {
-    times_ns.push_back(device_->nanoseconds(ticks[i], ticks[i + 1]));
+  std::vector<double> times_ns(count);
+  uint32_t done = 0;
+  // In the order of the recording: scratch memory is shared between waves.
+  for (const Wave& wave : layout_.waves) {
+    for (const uint32_t number : wave) {
+      times_ns[number] = device_->nanoseconds(ticks[done], ticks[done + 1]);
+      ++done;
+    }
   }
   return times_ns;
 }

@@ -6,7 +6,7 @@
 #include <optional>
 #include <vector>
 
-#include "barrier.h"
+#include "commands.h"
 #include "model.h"
 
 namespace smartmem {
@@ -28,21 +28,6 @@ class Timestamps {
   DevicePtr device_;
   uint32_t count_;
   VkQueryPool handle_ = VK_NULL_HANDLE;
-};
-
-// A pool of exactly so many descriptor sets, storage buffers and texel buffers.
-class DescriptorPool {
- public:
-  DescriptorPool(DevicePtr device, uint32_t sets, uint32_t buffers, uint32_t texels);
-  ~DescriptorPool();
-  DescriptorPool(const DescriptorPool&) = delete;
-  DescriptorPool& operator=(const DescriptorPool&) = delete;
-
-  VkDescriptorSet allocate(VkDescriptorSetLayout layout) const;
-
- private:
-  DevicePtr device_;
-  VkDescriptorPool handle_ = VK_NULL_HANDLE;
 };
 
 class Session {
@@ -74,14 +59,11 @@ class Session {
 
   void make_buffers();
   void plan_outputs();
-  void make_descriptor_sets();
-  void write_descriptor_set(const Command& command, VkDescriptorSet set);
   void record_call(VkCommandBuffer commands) const;
   void record_profile(VkCommandBuffer commands) const;
   void record_inputs(VkCommandBuffer commands) const;
-  void record_command(VkCommandBuffer commands, uint32_t number) const;
   void record_outputs(VkCommandBuffer commands) const;
-  VkBuffer buffer(const Place& place) const;
+  VkBuffer buffer(uint32_t number) const;
   const uint8_t* mapped_output(const Port& port) const;
   void require_idle() const;
   void set_input_locked(size_t index, Bytes data);
@@ -101,10 +83,7 @@ class Session {
   std::unique_ptr<Buffer> readback_;  // what outputs are copied to, where they are not mapped
   std::vector<Readback> readbacks_;
   std::vector<const uint8_t*> results_;  // where the host reads each output
-  std::vector<std::unique_ptr<BufferView>> views_;
-  std::unique_ptr<DescriptorPool> descriptors_;
-  std::vector<VkDescriptorSet> sets_;  // by command; none for fills and copies
-  Scope work_;                         // what commands do
+  std::unique_ptr<Commands> commands_;
   Timeline timeline_;
   CommandPool pool_;
   std::unique_ptr<Timestamps> call_clock_;

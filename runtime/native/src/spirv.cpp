@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <map>
-#include <set>
 
 #include "reader.h"
 
@@ -24,6 +23,7 @@ enum Opcode : uint32_t {
 };
 constexpr uint32_t kGlCompute = 5;
 constexpr uint32_t kLocalSize = 17;
+constexpr uint32_t kDim2D = 1;
 constexpr uint32_t kDimBuffer = 5;
 constexpr uint32_t kSampled = 1;
 constexpr uint32_t kUniformConstant = 0;
@@ -79,7 +79,7 @@ class Module {
         }
         break;
       case kOpTypeImage:
-        if (operand(3) == kDimBuffer && operand(7) == kSampled) texel_images_.insert(operand(1));
+        visit_image(operand(1), operand(3), operand(4), operand(5), operand(6), operand(7));
         break;
       case kOpTypePointer:
         pointees_[operand(1)] = operand(3);
@@ -101,12 +101,21 @@ class Module {
     }
   }
 
+  // Sampled ones only, of one sample and one layer, and without depth.
+  void visit_image(uint32_t type, uint32_t dim, uint32_t depth, uint32_t layers, uint32_t samples,
+                   uint32_t use) {
+    if (use != kSampled || depth != 0 || layers != 0 || samples != 0) return;
+    if (dim == kDimBuffer) images_[type] = BindingKind::kTexels;
+    if (dim == kDim2D) images_[type] = BindingKind::kImage;
+  }
+
   void visit_variable(uint32_t type, uint32_t variable, uint32_t storage) {
-    const bool is_texels = storage == kUniformConstant && texel_images_.count(pointees_[type]) > 0;
-    if (storage == kUniform || (storage == kUniformConstant && !is_texels)) {
-      fail(SM_BAD_FILE, file_.name(), ": binds what is no buffer");
+    const auto image = images_.find(pointees_[type]);
+    const bool is_image = storage == kUniformConstant && image != images_.end();
+    if (storage == kUniform || (storage == kUniformConstant && !is_image)) {
+      fail(SM_BAD_FILE, file_.name(), ": binds what is neither buffer nor image");
     }
-    if (is_texels) variables_[variable] = BindingKind::kTexels;
+    if (is_image) variables_[variable] = image->second;
     if (storage == kStorageBuffer) variables_[variable] = BindingKind::kBuffer;
   }
 
@@ -121,7 +130,7 @@ class Module {
   const std::string& entry_;
   Shader shader_;
   uint32_t function_ = 0;
-  std::set<uint32_t> texel_images_;
+  std::map<uint32_t, BindingKind> images_;  // by type
   std::map<uint32_t, uint32_t> pointees_;
   std::map<uint32_t, BindingKind> variables_;
   std::map<uint32_t, uint32_t> bindings_;

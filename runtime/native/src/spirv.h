@@ -18,7 +18,8 @@ struct Shader {
 };
 
 // Reads the compute shader `entry`. Throws SM_BAD_FILE naming the file where there is none, where
-// an instruction is cut short, or where it binds anything but buffers and texel buffers of set 0.
+// an instruction is cut short, or where it binds anything but buffers, texel buffers and images of
+// set 0.
 Shader read_shader(Bytes code, const std::string& entry, const std::string& name);
 
 }  // namespace smartmem

@@ -26,9 +26,11 @@ namespace smartmem {
   F(vkAllocateMemory)              \
   F(vkBeginCommandBuffer)          \
   F(vkBindBufferMemory)            \
+  F(vkBindImageMemory)             \
   F(vkCmdBindDescriptorSets)       \
   F(vkCmdBindPipeline)             \
   F(vkCmdCopyBuffer)               \
+  F(vkCmdCopyBufferToImage)        \
   F(vkCmdDispatch)                 \
   F(vkCmdFillBuffer)               \
   F(vkCmdPipelineBarrier)          \
@@ -41,6 +43,8 @@ namespace smartmem {
   F(vkCreateComputePipelines)      \
   F(vkCreateDescriptorPool)        \
   F(vkCreateDescriptorSetLayout)   \
+  F(vkCreateImage)                 \
+  F(vkCreateImageView)             \
   F(vkCreatePipelineCache)         \
   F(vkCreatePipelineLayout)        \
   F(vkCreateQueryPool)             \
@@ -52,6 +56,8 @@ namespace smartmem {
   F(vkDestroyDescriptorPool)       \
   F(vkDestroyDescriptorSetLayout)  \
   F(vkDestroyDevice)               \
+  F(vkDestroyImage)                \
+  F(vkDestroyImageView)            \
   F(vkDestroyPipeline)             \
   F(vkDestroyPipelineCache)        \
   F(vkDestroyPipelineLayout)       \
@@ -63,6 +69,7 @@ namespace smartmem {
   F(vkFreeMemory)                  \
   F(vkGetBufferMemoryRequirements) \
   F(vkGetDeviceQueue)              \
+  F(vkGetImageMemoryRequirements)  \
   F(vkGetPipelineCacheData)        \
   F(vkGetQueryPoolResults)         \
   F(vkMapMemory)                   \

@@ -11,7 +11,7 @@ import pytest
 
 from smartmem.errors import DeviceError
 from smartmem.passes.target import known_targets
-from smartmem.runtime import devices, native_api
+from smartmem.runtime import devices
 from smartmem.runtime.devices import Device, family_of, list_devices, select
 from smartmem.runtime.manifest import Manifest, TargetEntry, WeightsEntry
 
@@ -163,7 +163,7 @@ def test_vulkan_devices_of_this_machine() -> None:
 
 
 @pytest.mark.vulkan
-@pytest.mark.skipif(not native_api.is_available(), reason="our executor is not built")
+@pytest.mark.native
 def test_our_executor_finds_the_same_devices(monkeypatch: pytest.MonkeyPatch) -> None:
     wanted = devices.vulkan_devices()
     monkeypatch.setattr(devices, "_rows_of_iree", list)

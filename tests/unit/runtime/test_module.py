@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from smartmem.errors import DeviceError, UserError
+from smartmem.runtime import module
 from smartmem.runtime.archive import write_archive
 from smartmem.runtime.module import DeviceModule
 from smartmem.runtime.session import as_numpy, as_torch
@@ -69,3 +70,18 @@ def test_dtypes_and_ranks(tmp_path: Path, uri: str, flags: list[str]) -> None:
 def test_unknown_devices(tmp_path: Path) -> None:
     with pytest.raises(DeviceError, match="cannot open the device vulkan://GPU-none"):
         DeviceModule("vulkan://GPU-none", tmp_path, tmp_path, entry="main", scope="model")
+
+
+def test_a_lost_device_is_opened_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a driver gave up fails once; the next session has another device."""
+
+    def lost(*_: object) -> None:
+        raise RuntimeError("DATA_LOSS; [vkWaitSemaphores] VK_ERROR_DEVICE_LOST")
+
+    weights = tmp_path / "weights.irpa"
+    write_archive(weights, {})
+    monkeypatch.setattr(module, "_devices", {})
+    monkeypatch.setattr(module.iree, "create_io_parameters_module", lost)
+    with pytest.raises(DeviceError, match="was lost"):
+        DeviceModule("local-task", tmp_path / "x.vmfb", weights, entry="main", scope="model")
+    assert module._devices == {}

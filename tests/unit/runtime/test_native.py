@@ -27,6 +27,7 @@ from smartmem.runtime.schedule import (
     Copy,
     Dispatch,
     Fill,
+    Inline,
     Kernel,
     Port,
     Resource,
@@ -38,7 +39,7 @@ from smartmem.runtime.schedule import (
 
 pytestmark = [
     pytest.mark.vulkan,
-    pytest.mark.skipif(not native_api.is_available(), reason="our executor is not built"),
+    pytest.mark.native,
 ]
 
 WEIGHT, INPUT, OUTPUT, SCRATCH, OTHER = range(5)
@@ -71,6 +72,20 @@ SCHEDULE = Schedule(
         Fill(Use(OTHER, Access.WRITE, 0, 128), 7),
         copy((SCRATCH, 0), (OUTPUT, 0), 32),
         copy((OTHER, 112), (OUTPUT, 32), 16),
+    ),
+)
+# The same, but half of the weight stands in the schedule, and set-up makes the rest: a copy of its
+# first two words, through scratch memory of its own, and two sevens.
+SETUP_SCRATCH = 5
+SET_UP = replace(
+    SCHEDULE,
+    resources=(*SCHEDULE.resources, Resource(ResourceKind.TRANSIENT, 16)),
+    uploads=(Upload(WEIGHT, 64, 16, "b"),),
+    inlines=(Inline(WEIGHT, 32, np.arange(8, 12, dtype=np.int32).tobytes()),),
+    setup=(
+        copy((WEIGHT, 32), (SETUP_SCRATCH, 0), 8),
+        copy((SETUP_SCRATCH, 0), (WEIGHT, 64), 8),
+        Fill(Use(WEIGHT, Access.WRITE, 72, 8), 7),
     ),
 )
 ARGUMENT = np.arange(200, 216, dtype=np.int32)
@@ -119,6 +134,14 @@ def test_fills_and_copies(device: native_api.Handle, place: Path) -> None:
     assert (stats["commands"], stats["barriers"], stats["transient_bytes"]) == (5, 1, 192)
 
 
+def test_what_is_set_up_once(device: native_api.Handle, place: Path) -> None:
+    model = load(device, place, SET_UP.encode())
+    assert run(model) == run(model) == [WANTED, [8, 9, 7, 7]]
+    stats = native_api.model_stats(model)
+    # What set-up needs is gone.
+    assert (stats["commands"], stats["transient_bytes"]) == (5, 192)
+
+
 def test_scratch_memory_is_shared_by_lives_that_do_not_overlap(
     device: native_api.Handle, place: Path
 ) -> None:
@@ -146,18 +169,37 @@ def with_command(command: Command) -> Schedule:
 
 
 def with_kernel(file: str, workgroups: tuple[int, int, int] = (1, 1, 1)) -> Schedule:
-    kernel = Kernel(file, "main", (format.Format.BUFFER,), 0, 0, bytes(32))
+    kernel = Kernel(file, "main", (format.BUFFER,), 0, 0, bytes(32))
     call = Dispatch(0, workgroups, (Use(OUTPUT, Access.WRITE, 0, 16),))
     return changed(kernels=(kernel,), commands=(call,))
 
 
 WRITE, READ = Access.WRITE, Access.READ
+TEXEL = format.Binding(format.BindingKind.TEXELS, format.Format.R32_SFLOAT)
 # Weights as texels of another kind than a kernel may have, or where there are no weights.
 TEXELS = replace(
     with_kernel("000.spv"),
-    kernels=(Kernel("000.spv", "main", (format.Format.R32_SFLOAT,), 0, 0, bytes(32)),),
+    kernels=(Kernel("000.spv", "main", (TEXEL,), 0, 0, bytes(32)),),
 )
+
+
+def with_image(width: int, length: int = 80, **fields: Any) -> Schedule:
+    binding = format.Binding(format.BindingKind.IMAGE, format.Format.R32_SFLOAT, width)
+    use = Use(WEIGHT, READ, 0, length)
+    fields = {"uploads": (Upload(WEIGHT, 0, 80, "w"),), **fields}
+    return changed(
+        kernels=(Kernel("000.spv", "main", (binding,), 0, 0, bytes(32)),),
+        commands=(Dispatch(0, (1, 1, 1), (use,)),),
+        **fields,
+    )
+
+
 BAD_SCHEDULES = {
+    "an image without whole rows": with_image(3),
+    "an image without whole rows again": with_image(0),
+    "an image that is a part of a constant": with_image(5, 40),
+    "an image that no one upload fills": with_image(5, uploads=SCHEDULE.uploads),
+    "an image that set-up writes": with_image(5, setup=(Fill(Use(WEIGHT, WRITE, 0, 16), 0),)),
     "texels that are no constant": TEXELS,
     "a write to a constant": with_command(Fill(Use(WEIGHT, WRITE, 0, 16), 0)),
     "a write to an input": with_command(Fill(Use(INPUT, WRITE, 0, 16), 0)),
@@ -185,6 +227,15 @@ BAD_SCHEDULES = {
     "of no or absurd size": changed(
         resources=(*SCHEDULE.resources, Resource(ResourceKind.TRANSIENT, 0))
     ),
+    "a set-up that uses inputs or outputs": changed(setup=(Fill(Use(OUTPUT, WRITE, 0, 16), 0),)),
+    "a set-up that uses inputs or outputs again": changed(
+        setup=(copy((INPUT, 0), (WEIGHT, 0), 16),)
+    ),
+    "a use of what only set-up knows": changed(setup=(Fill(Use(SCRATCH, WRITE, 0, 16), 0),)),
+    "an output that only set-up knows": replace(
+        SET_UP, outputs=(Port(SETUP_SCRATCH, 0, 16), Port(WEIGHT, 64, 16))
+    ),
+    "an upload without a name": changed(uploads=(Upload(WEIGHT, 0, 64, ""),)),
     "a text with a zero byte": changed(uploads=(Upload(WEIGHT, 0, 64, "w\0"),)),
 }
 
@@ -233,7 +284,7 @@ def _mutations(data: bytes, count: int) -> Callable[[], bytes]:
 
 @pytest.mark.slow
 def test_hostile_schedules_never_crash(device: native_api.Handle, place: Path) -> None:
-    mutate = _mutations(SCHEDULE.encode(), 1500)
+    mutate = _mutations(SET_UP.encode(), 1500)
     loaded = 0
     for _ in range(1500):
         try:

@@ -4,12 +4,16 @@ import pytest
 
 from smartmem.errors import UserError
 from smartmem.runtime.schedule import (
+    BUFFER,
     NO_RESOURCE,
     Access,
+    Binding,
+    BindingKind,
     Copy,
     Dispatch,
     Fill,
     Format,
+    Inline,
     Kernel,
     Port,
     Resource,
@@ -31,13 +35,26 @@ SCHEDULE = Schedule(
     inputs=(Port(1, 0, 32), Port(NO_RESOURCE, 0, 0)),
     outputs=(Port(2, 0, 32),),
     kernels=(
-        Kernel("000.spv", "main", (Format.BUFFER, Format.R32_SFLOAT), 1, 32, bytes(range(32))),
+        Kernel(
+            "000.spv",
+            "main",
+            (
+                BUFFER,
+                Binding(BindingKind.TEXELS, Format.R32_SFLOAT),
+                Binding(BindingKind.IMAGE, Format.R32G32B32A32_SFLOAT, 12),
+            ),
+            1,
+            32,
+            bytes(range(32)),
+        ),
     ),
     commands=(
         Fill(Use(3, Access.WRITE, 0, 64), 0x01010101),
         Dispatch(0, (4, 2, 1), (Use(1, Access.READ, 0, 32), Use(3, Access.BOTH, 0, 32)), (7,)),
         Copy(Use(3, Access.READ, 0, 32), Use(2, Access.WRITE, 0, 32)),
     ),
+    setup=(Fill(Use(0, Access.WRITE, 48, 16), 9),),
+    inlines=(Inline(0, 32, b"four"), Inline(0, 40, b"and more")),
 )
 
 
@@ -58,3 +75,8 @@ def test_a_changed_byte_is_found(place: int) -> None:
 def test_a_file_cut_short_is_found(size: int) -> None:
     with pytest.raises(UserError, match="damaged schedule"):
         decode(SCHEDULE.encode()[:size])
+
+
+def test_formats_know_their_lanes() -> None:
+    assert [f.lanes for f in (Format.R32_SFLOAT, Format.R16G16_UINT, Format.NONE)] == [1, 2, 0]
+    assert {f.lanes for f in Format if "A" in f.name.partition("_")[0]} == {4}

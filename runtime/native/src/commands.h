@@ -1,0 +1,79 @@
+// The commands of a schedule, ready to be recorded.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "barrier.h"
+#include "device.h"
+#include "images.h"
+#include "layout.h"
+#include "pipelines.h"
+#include "schedule.h"
+
+namespace smartmem {
+
+// What commands do with a buffer.
+constexpr VkBufferUsageFlags kCommandUsage = VK_BUFFER_USAGE_STORAGE_BUFFER_BIT |
+                                             VK_BUFFER_USAGE_TRANSFER_SRC_BIT |
+                                             VK_BUFFER_USAGE_TRANSFER_DST_BIT;
+
+// How many descriptors of each kind.
+struct DescriptorCounts {
+  uint32_t sets = 0;
+  uint32_t buffers = 0;
+  uint32_t texels = 0;
+  uint32_t images = 0;
+};
+
+// A pool of exactly so many.
+class DescriptorPool {
+ public:
+  DescriptorPool(DevicePtr device, const DescriptorCounts& counts);
+  ~DescriptorPool();
+  DescriptorPool(const DescriptorPool&) = delete;
+  DescriptorPool& operator=(const DescriptorPool&) = delete;
+
+  VkDescriptorSet allocate(VkDescriptorSetLayout layout) const;
+
+ private:
+  DevicePtr device_;
+  VkDescriptorPool handle_ = VK_NULL_HANDLE;
+};
+
+// A list of commands with their descriptor sets, on buffers that are there.
+class Commands {
+ public:
+  // `buffer` gives the buffer of a number of the layout. All that is named here must live as long
+  // as this does.
+  Commands(DevicePtr device, const Schedule& schedule, const std::vector<Command>& commands,
+           const Layout& layout, const Pipelines& pipelines, const Images& images,
+           const std::function<VkBuffer(uint32_t)>& buffer);
+
+  // What the commands do, for barriers around them.
+  Scope scope() const { return scope_; }
+  void record(VkCommandBuffer target, uint32_t number) const;
+  // All of them, with a barrier between one wave and the next.
+  void record_waves(VkCommandBuffer target, const std::vector<Wave>& waves) const;
+
+ private:
+  void make_descriptor_sets();
+  void write_descriptor_set(const Command& command, VkDescriptorSet set);
+  VkBuffer buffer_of(const Use& use) const;
+  uint64_t offset_of(const Use& use) const;
+
+  DevicePtr device_;
+  const Schedule& schedule_;
+  const std::vector<Command>& commands_;
+  const Layout& layout_;
+  const Pipelines& pipelines_;
+  const Images& images_;
+  std::function<VkBuffer(uint32_t)> buffer_;
+  Scope scope_;
+  std::vector<std::unique_ptr<BufferView>> views_;
+  std::unique_ptr<DescriptorPool> descriptors_;
+  std::vector<VkDescriptorSet> sets_;  // by command; none for fills and copies
+};
+
+}  // namespace smartmem

@@ -1,0 +1,63 @@
+// Weights as images: made and filled once per loaded model.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "device.h"
+#include "layout.h"
+
+namespace smartmem {
+
+// Device memory that images are bound to.
+class ImageMemory {
+ public:
+  ImageMemory(DevicePtr device, uint64_t size, uint32_t type_bits);
+  ~ImageMemory();
+  ImageMemory(const ImageMemory&) = delete;
+  ImageMemory& operator=(const ImageMemory&) = delete;
+
+  VkDeviceMemory handle() const { return handle_; }
+
+ private:
+  DevicePtr device_;
+  VkDeviceMemory handle_ = VK_NULL_HANDLE;
+};
+
+// A two-dimensional image of one level, for kernels to read, and its view.
+class Image {
+ public:
+  Image(DevicePtr device, const ImagePlan& plan);
+  ~Image();
+  Image(const Image&) = delete;
+  Image& operator=(const Image&) = delete;
+
+  const ImagePlan& plan() const { return plan_; }
+  VkImage handle() const { return handle_; }
+  VkImageView view() const { return view_; }
+  VkMemoryRequirements needs() const;
+  void bind(const ImageMemory& memory, uint64_t offset);
+
+ private:
+  DevicePtr device_;
+  ImagePlan plan_;
+  VkImage handle_ = VK_NULL_HANDLE;
+  VkImageView view_ = VK_NULL_HANDLE;
+};
+
+// All images of a model, in the layout's order.
+class Images {
+ public:
+  Images(DevicePtr device, const std::vector<ImagePlan>& plans);
+
+  const Image& operator[](size_t number) const { return *images_[number]; }
+  // Device memory that they take.
+  uint64_t bytes() const { return bytes_; }
+
+ private:
+  std::vector<std::unique_ptr<ImageMemory>> memory_;
+  std::vector<std::unique_ptr<Image>> images_;
+  uint64_t bytes_ = 0;
+};
+
+}  // namespace smartmem
