@@ -109,7 +109,7 @@ def _check_target(text: str, program: Program, target: Target, progress: Progres
     progress(f"{target.name}: laying out")
     module = ir.Module.parse(text)
     pipeline.run(pipeline.layout_passes(target.kind), module)
-    cost = estimate(module, target.kind)
+    cost = estimate(module, target.kind, target.kernels.row_lanes if target.kernels else 1)
     asked = requirements(target)
     facts = Facts(
         kind=target.kind,

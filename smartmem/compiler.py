@@ -27,9 +27,11 @@ if TYPE_CHECKING:
     from smartmem.dialects.layout.weights import ArchiveEntry
     from smartmem.frontend.program import Program
     from smartmem.passes.base import PassReport
+    from smartmem.passes.iree.artefact import Module
     from smartmem.passes.iree.cache import Cache
-    from smartmem.passes.iree.driver import Compiled, Module
+    from smartmem.passes.iree.driver import Compiled
     from smartmem.passes.moves import Move
+    from smartmem.passes.rules.textures import Packing
     from smartmem.passes.streaming.budget import Budget
     from smartmem.passes.target import Storage, Target
 
@@ -73,6 +75,7 @@ class _TargetBuild:
     entries: list[ArchiveEntry]
     reports: list[PassReport]
     layouts: list[dict[str, Any]]
+    textures: dict[str, Packing]
     moves: list[Move]
     seconds: dict[str, float]
 
@@ -95,9 +98,10 @@ def compile_model(
     ``targets`` are names as ``smartmem compile --target`` takes them. ``cache`` holds what
     iree-compile made before (by default the user's cache folder; ``Cache(None)`` compiles afresh).
     ``disabled_passes``: names of passes to leave out (``pipeline.optional_passes``). ``storage``:
-    how our executor's kernels read weights on Vulkan, as "buffer" or "texel". ``budget`` bounds the
-    memory for weights (bytes, ``"512MiB"``, ``"50%"`` of them): what does not fit is read from the
-    archive in each run. Without it all weights are loaded once and stay.
+    how our executor's kernels read weights on Vulkan, as "buffer", "texel", "image" or, by target,
+    "auto". ``budget`` bounds the memory for weights (bytes, ``"512MiB"``, ``"50%"`` of them): what
+    does not fit is read from the archive in each run. Without it all weights are loaded once and
+    stay.
 
     Raises UserError for a model that cannot be exported or a budget that it cannot keep,
     UnsupportedError with a table of all unsupported ops, CompileError where IREE fails (a
@@ -144,7 +148,7 @@ def _build(
     """One target: its own copy of the module through all passes and IREE."""
     from smartmem.dialects._mlir import ir
     from smartmem.dialects.layout.weights import archive_entries
-    from smartmem.passes import moves, pipeline
+    from smartmem.passes import moves, pack_textures, pipeline
     from smartmem.passes.iree.driver import compile_module
     from smartmem.passes.plan import tensor_layouts
 
@@ -152,18 +156,19 @@ def _build(
     with clock.phase("passes", f"{target.name}: laying out"):
         module = ir.Module.parse(text)
         found = moves.number(module)
-        laying_out = pipeline.without(pipeline.layout_passes(target.kind), disabled)
+        laying_out = pipeline.without(pipeline.layout_passes(target.kind, target.name), disabled)
         reports = pipeline.run(laying_out, module)
         entries = archive_entries(module)
         layouts = tensor_layouts(module)
+        textures = pack_textures.packings(module)
         traced = moves.trace(found, module, target.kind)
-        lowering = pipeline.without(pipeline.lowering_passes(target.kind), disabled)
+        lowering = pipeline.without(pipeline.lowering_passes(target.kind, target.kernels), disabled)
         reports += pipeline.run(lowering, module)
         lowered = module.operation.get_asm(enable_debug_info=True)
     progress(f"{target.name}: iree-compile")
-    compiled = compile_module(lowered, target, cache, budget)
+    compiled = compile_module(lowered, target, cache, budget, textures)
     seconds = {**clock.seconds, **compiled.seconds}
-    return _TargetBuild(target, compiled, entries, reports, layouts, traced, seconds)
+    return _TargetBuild(target, compiled, entries, reports, layouts, textures, traced, seconds)
 
 
 def _write(
@@ -198,6 +203,7 @@ def _write(
                 plan={
                     "layouts": build.layouts,
                     "weights": [e.name for e in build.entries],
+                    "textures": {n: asdict(p) for n, p in build.textures.items()},
                     "kernels": {n: asdict(k) for n, k in build.compiled.kernels.items()},
                     **({"streaming": streamed.record.to_json()} if streamed else {}),
                 },
@@ -242,7 +248,7 @@ def _report(program: Program, build: _TargetBuild) -> dict[str, Any]:
         "passes": [{"name": r.name, **r.gains} for r in build.reports],
         "unschedulable": build.compiled.module.unschedulable,
         "transformations": moves.as_json(moves.settle(build.moves, counts.table)),
-        "storage": {"weights": build.target.storage, **build.compiled.module.texels},
+        "storage": {"weights": build.target.storage, **build.compiled.module.textures},
         "miscompile_risks": [asdict(f) for f in build.compiled.module.findings],
         **({"streaming": streamed.record.summary()} if streamed else {}),
     }

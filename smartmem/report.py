@@ -39,6 +39,7 @@ def layout_report(bundle: Bundle, target: str) -> dict[str, Any]:
             "layout_dispatches": report["layout_dispatches"],
         },
         "transformations": moves,
+        "storage": report.get("storage", {}),
         "kernels": [{**row, "why": reasons(moves, row["location"])} for row in left],
         "tensors": bundle.plan(target)["layouts"],
     }

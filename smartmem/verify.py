@@ -4,7 +4,7 @@ Two inputs are run: the example and another drawn from a seed. An output passes 
 L2 distance from eager's is within the tolerance for both, its NaN and infinities stand where
 eager's do, and, so that a constant cannot pass, some output differs between the two inputs by much
 more than the tolerance (``sensitivity``), and every output that does so in eager does so here. A
-model without inputs is a constant, and need not change.
+model whose inputs have no elements, or that has none, is a constant, and need not change.
 """
 
 from __future__ import annotations
@@ -60,6 +60,10 @@ class OutputComparison:
         """Whether the values themselves are wrong, not only insensitive to the input."""
         return not self.nonfinite_agree or not self.relative_l2 <= self.tolerance
 
+    def as_json(self) -> dict[str, Any]:
+        """Plain data, with null for distances that are not finite."""
+        return {key: _finite_or_none(value) for key, value in asdict(self).items()}
+
 
 @dataclass(frozen=True)
 class VerifyReport:
@@ -73,11 +77,7 @@ class VerifyReport:
 
     def as_json(self) -> dict[str, Any]:
         """Plain data, with null for distances that are not finite."""
-        data = asdict(self)
-        data["outputs"] = [
-            {key: _finite_or_none(value) for key, value in row.items()} for row in data["outputs"]
-        ]
-        return data
+        return {**asdict(self), "outputs": [row.as_json() for row in self.outputs]}
 
     def raise_on_mismatch(self) -> None:
         if not self.ok:
@@ -103,13 +103,16 @@ def verify(
     """
     from smartmem.runtime.session import Session, load
 
+    if rtol is not None and not 0 < rtol < float("inf"):
+        raise UserError(f"a tolerance of {rtol} (rtol): it is a number above 0")
     session = model_or_path if isinstance(model_or_path, Session) else load(model_or_path, device)
     session.bundle.check_weights(thorough=True)
     session.bundle.check_target(session.target, thorough=True)
     cases = verify_cases(example_inputs, example_kwargs, seed)
-    eager = [_run_eager(model, case) for case in cases]
+    eager = [run_eager(model, case) for case in cases]
     compiled = [_run_compiled(session, case) for case in cases]
-    return _compare(session, eager, compiled, rtol)
+    takes_elements = any(tensor.size for tensor in tensors(cases[0]))
+    return _compare(session, eager, compiled, rtol, takes_elements=takes_elements)
 
 
 def verify_cases(
@@ -125,6 +128,8 @@ def _compare(
     eager: list[list[NDArray[Any]]],
     compiled: list[list[NDArray[Any]]],
     rtol: float | None,
+    *,
+    takes_elements: bool,
 ) -> VerifyReport:
     if len(eager[0]) != len(compiled[0]):
         raise UserError(
@@ -146,7 +151,7 @@ def _compare(
     ]
     failed = [row for row in rows if not row.ok]
     varies = any(row.change >= sensitivity(row.tolerance) for row in rows)
-    constant = bool(rows and session.manifest.inputs) and not varies
+    constant = bool(rows) and takes_elements and not varies
     reason = ""
     if failed:
         worst = max(failed, key=lambda row: row.relative_l2)
@@ -266,7 +271,7 @@ def tolerance_of(array: NDArray[Any], rtol: float | None) -> float:
     return TOLERANCES[name] if rtol is None else rtol
 
 
-def _run_eager(model: Any, case: tuple[tuple[Any, ...], dict[str, Any]]) -> list[NDArray[Any]]:
+def run_eager(model: Any, case: tuple[tuple[Any, ...], dict[str, Any]]) -> list[NDArray[Any]]:
     """The eager model's tensors, in the order of its pytree; it runs in evaluation mode."""
     import torch
 
@@ -275,7 +280,7 @@ def _run_eager(model: Any, case: tuple[tuple[Any, ...], dict[str, Any]]) -> list
     args, kwargs = _cloned(case)
     with evaluating(model), torch.no_grad():
         result = module(*args, **kwargs)
-    return _tensors(result)
+    return tensors(result)
 
 
 @contextmanager
@@ -297,10 +302,10 @@ def _run_compiled(
     session: Session, case: tuple[tuple[Any, ...], dict[str, Any]]
 ) -> list[NDArray[Any]]:
     args, kwargs = _cloned(case)
-    return _tensors(session(*args, **kwargs))
+    return tensors(session(*args, **kwargs))
 
 
-def _tensors(tree: Any) -> list[NDArray[Any]]:
+def tensors(tree: Any) -> list[NDArray[Any]]:
     """The tensors of a nest; a session without inputs answers in numpy."""
     import numpy as np
     import torch

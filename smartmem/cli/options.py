@@ -71,9 +71,23 @@ def chosen_targets(bundle: Bundle, wanted: Sequence[str]) -> list[str]:
     return list(wanted) or sorted(known)
 
 
+def chosen_target(bundle: Bundle, wanted: str | None, known: Sequence[str]) -> str:
+    """The target ``wanted``, or without one the only one of ``known``. Raises UserError."""
+    if wanted is None and len(known) == 1:
+        return known[0]
+    if wanted not in known:
+        one_of = f"one of {', '.join(known)}" if known else "once it is compiled for one that suits"
+        problem = f"{len(known)} targets suit" if wanted is None else f"no target {wanted!r}"
+        raise UserError(
+            f"{bundle.path}: {problem}.{did_you_mean(wanted or '', known)}",
+            hint=f"Give --target, {one_of}.",
+        )
+    return wanted
+
+
 storage_option = click.option(
     "--storage",
-    type=click.Choice(("buffer", "texel")),
+    type=click.Choice(("buffer", "texel", "image", "auto")),
     default="buffer",
     show_default=True,
     help="How kernels of our Vulkan executor read weights.",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from smartmem.cli.options import budget_option, json_option
+from smartmem.cli.options import budget_option, chosen_target, json_option
 from smartmem.cli.output import milliseconds, print_json, print_pairs, progress
 from smartmem.errors import UserError
 
@@ -54,7 +54,7 @@ def command(
     from smartmem.runtime.bundle import Bundle
 
     bundle = Bundle.open(path)
-    name = _target(bundle, target)
+    name = chosen_target(bundle, target, list(bundle.manifest.targets))
     record = _record(bundle, name)
     if out is not None and budget is None:
         raise UserError("--out writes the plan of another budget", hint="Give one with --budget.")
@@ -97,22 +97,6 @@ def command(
         click.echo(line)
 
 
-def _target(bundle: Bundle, wanted: str | None) -> str:
-    """The target asked for, or the only one."""
-    from smartmem.spelling import did_you_mean
-
-    known = bundle.manifest.targets
-    if wanted is None and len(known) == 1:
-        return next(iter(known))
-    if wanted not in known:
-        problem = "it has several targets" if wanted is None else f"no target {wanted!r}"
-        raise UserError(
-            f"{bundle.path}: {problem}.{did_you_mean(wanted or '', known)}",
-            hint=f"Give --target, one of {', '.join(known)}.",
-        )
-    return wanted
-
-
 def _record(bundle: Bundle, target: str) -> Record:
     from smartmem.passes.streaming.record import Record
 
@@ -127,7 +111,7 @@ def _record(bundle: Bundle, target: str) -> Record:
 
 def _measured(bundle: Bundle, device: str) -> dict[str, Any]:
     """Warm runs of the bundle on random inputs."""
-    from smartmem.cli.run import random_inputs
+    from smartmem.arrays import random_inputs
     from smartmem.runtime.session import Session
 
     session = Session(bundle, device)

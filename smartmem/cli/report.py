@@ -10,6 +10,7 @@ import click
 
 from smartmem.cli.options import chosen_targets, json_option, report_target_option
 from smartmem.cli.output import print_json, print_pairs, size
+from smartmem.cli.summary import texture_lines
 from smartmem.report import grouped, layout_report
 
 
@@ -40,6 +41,7 @@ def _show(target: str, report: Mapping[str, Any]) -> None:
             ("folded", f"{sums['folded']}: part of a kernel that computes"),
             ("kept", f"{sums['kept']}, as {sums['layout_dispatches']} layout dispatches"),
             ("bytes", f"{size(sums['bytes_before'])} before, {size(sums['bytes_after'])} after"),
+            *texture_lines(report),
         ]
     )
     click.echo("\ntransformations (bytes before)")

@@ -20,9 +20,27 @@ def report_lines(target: str, report: Mapping[str, Any]) -> list[tuple[str, str]
         ("layout dispatches", _count(report, "layout_dispatches")),
         ("layout bytes", _layout_bytes(report)),
         ("weights", _size(report, "weights_bytes")),
+        *texture_lines(report),
         *_streaming(report),
         ("peak transient", _size(report, "peak_transient_bytes")),
         ("compile time", f"{sum(phases.values()):.1f} s ({times})" if phases else "-"),
+    ]
+
+
+def texture_lines(report: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """In which kinds of memory our executor's kernels read weights, where not all in buffers."""
+    held = report.get("storage", {})
+    if "of_bytes" not in held:
+        return []
+    image, texel, whole, every = (
+        held[f"{name}_bytes"] for name in ("image", "texel", "whole_texel", "of")
+    )
+    kinds = f"{size(image)} in images, {size(texel)} in texel buffers, of {size(every)}"
+    reasons = [*held["no_images"].items(), *held["kept_as_buffers"].items()]
+    return [
+        ("textures", kinds),
+        ("whole texels", f"{size(whole)}, without a division in a loop"),
+        *(("not in images", f"{reason} ({count} bindings)") for reason, count in reasons),
     ]
 
 

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from smartmem.arrays import random_inputs
 from smartmem.cli import output
 from smartmem.cli.compile import check_target_names, default_output
 from smartmem.cli.main import VERBS, main
-from smartmem.cli.run import random_inputs
 from smartmem.cli.summary import report_lines
 from smartmem.errors import UserError
 from smartmem.runtime.bundle import Bundle
@@ -351,6 +351,23 @@ def test_report_lines() -> None:
     assert lines["layout bytes"] == "8 B of 32 B (25.0 %)"
     assert lines["compile time"] == "0.5 s (iree 0.5 s)"
     assert set(dict(report_lines("cpu", {})).values()) == {"cpu", "-"}
+
+
+def test_report_lines_of_textures() -> None:
+    storage = {
+        "weights": "image",
+        "image_bytes": 2048,
+        "texel_bytes": 1024,
+        "whole_texel_bytes": 2048,
+        "of_bytes": 4096,
+        "kept_as_buffers": {"it is odd": 1},
+        "no_images": {"it has one dim only": 2},
+    }
+    lines = report_lines("adreno", {"storage": storage})
+    assert ("textures", "2.0 KiB in images, 1.0 KiB in texel buffers, of 4.0 KiB") in lines
+    assert ("whole texels", "2.0 KiB, without a division in a loop") in lines
+    assert ("not in images", "it has one dim only (2 bindings)") in lines
+    assert ("not in images", "it is odd (1 bindings)") in lines
 
 
 def test_random_inputs_are_valid_and_repeatable() -> None:

@@ -13,14 +13,14 @@ import pytest
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).resolve().parents[3]
-VULKAN_TEST = """
+NEEDY_TEST = """
 import pytest
 
 def test_other():
     pass
 
-@pytest.mark.vulkan
-def test_vulkan():
+@pytest.mark.{}
+def test_needy():
     pass
 """
 
@@ -31,7 +31,7 @@ def run_pytest(
     """Runs a test file under this project's conftest."""
     shutil.copy(ROOT / "tests" / "conftest.py", folder)
     (folder / "test_it.py").write_text(text, encoding="utf-8")
-    (folder / "pytest.ini").write_text("[pytest]\nmarkers = vulkan: x\n", encoding="utf-8")
+    (folder / "pytest.ini").write_text("[pytest]\nmarkers =\n  vulkan\n  cxx\n", encoding="utf-8")
     inherited = {key: value for key, value in os.environ.items() if key != "CI"}
     return subprocess.run(
         [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *options, "."],
@@ -61,15 +61,28 @@ def test_a_run_without_a_passing_test_fails(
     assert run_pytest(tmp_path, text, *options).returncode == code
 
 
-def test_vulkan_tests_never_vanish_in_silence(tmp_path: Path) -> None:
-    absent = {"VK_DRIVER_FILES": "/nowhere", "VK_ICD_FILENAMES": "/nowhere"}
-    alone = run_pytest(tmp_path, VULKAN_TEST, **absent)
+@pytest.mark.parametrize(
+    ("marker", "absent", "reason"),
+    [
+        (
+            "vulkan",
+            {"VK_DRIVER_FILES": "/nowhere", "VK_ICD_FILENAMES": "/nowhere"},
+            "no Vulkan device here",
+        ),
+        ("cxx", {"PATH": "/nowhere"}, "no g++ or no Vulkan headers here"),
+    ],
+)
+def test_tests_never_vanish_in_silence(
+    tmp_path: Path, marker: str, absent: dict[str, str], reason: str
+) -> None:
+    text = NEEDY_TEST.format(marker)
+    alone = run_pytest(tmp_path, text, **absent)
     assert alone.returncode == 0
-    assert "VULKAN NOT TESTED" in alone.stdout
-    assert "1 Vulkan tests did not run: no Vulkan device here" in alone.stdout
-    in_ci = run_pytest(tmp_path, VULKAN_TEST, CI="true", **absent)
+    assert f"{marker.upper()} NOT TESTED" in alone.stdout
+    assert f"1 tests did not run: {reason}" in alone.stdout
+    in_ci = run_pytest(tmp_path, text, CI="true", **absent)
     assert in_ci.returncode == 1
-    assert "no Vulkan device here" in in_ci.stdout
+    assert reason in in_ci.stdout
 
 
 def test_lit_fails_without_tests(tmp_path: Path) -> None:

@@ -137,6 +137,20 @@ def test_a_wide_tolerance_can_pass_and_a_constant_still_not(rtol: float) -> None
     assert not run(lambda x: {"y": constant["y"], "sign": torch.sign(x).long()}, rtol=rtol).ok
 
 
+@pytest.mark.parametrize("rtol", [0.0, -1.0, float("nan"), float("inf")])
+def test_a_tolerance_is_a_number_above_0(rtol: float) -> None:
+    with pytest.raises(UserError, match="it is a number above 0"):
+        run(right, rtol=rtol)
+
+
+def test_inputs_without_elements_cannot_change_anything() -> None:
+    class Grown(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.cat([x, torch.ones(2, 3)])
+
+    assert verify(FakeSession(Grown(), "y"), Grown(), (torch.zeros(0, 3),)).ok
+
+
 def test_an_example_drawn_from_the_same_seed_is_not_drawn_again() -> None:
     norm = torch.nn.InstanceNorm2d(3)
     example = (torch.randn(1, 3, 4, 4, generator=torch.Generator().manual_seed(0)),)

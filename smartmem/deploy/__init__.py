@@ -1,0 +1,1 @@
+"""Compiled models on Android devices: checked, pushed, run and compared over `adb`."""
