@@ -10,6 +10,7 @@ from math import exp, log
 from pathlib import Path
 from typing import Any
 
+from smartmem.benchmarks.marks import with_tables
 from smartmem.passes.rules.kernels import Contraction, KernelConfig, tile_contraction
 from smartmem.passes.target import known_targets
 
@@ -17,7 +18,6 @@ ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "kernels-nvidia-h200.json"
 SOFTWARE = ROOT / "benchmarks" / "results" / "kernels-llvmpipe.json"
 PAGE = ROOT / "docs" / "kernels.md"
-_START, _END = "<!-- tables: start -->", "<!-- tables: end -->"
 
 
 def contraction(row: Mapping[str, Any]) -> Contraction:
@@ -113,9 +113,7 @@ def tables(data: Mapping[str, Any], software: Mapping[str, Any]) -> str:
 def rendered(page: str) -> str:
     """``page`` with its tables made anew from the recorded results."""
     data, software = (json.loads(f.read_text(encoding="utf-8")) for f in (RESULTS, SOFTWARE))
-    before, rest = page.split(_START)
-    _, after = rest.split(_END)
-    return f"{before}{_START}\n\n{tables(data, software)}\n\n{_END}{after}"
+    return with_tables(page, tables(data, software))
 
 
 def main() -> None:

@@ -5,7 +5,8 @@ Torch export, the decompositions IREE's torch front end wants, ``FxImporter``, `
 ``passes/iree/count`` can read what stock IREE makes of a model. The road is made as good for stock
 IREE as its front end allows: ops it lowers itself (softmax, roll, linear) stay whole, and
 attention is decomposed into matmul, softmax, matmul, since stock IREE cannot compile
-``scaled_dot_product_attention`` for Vulkan.
+``scaled_dot_product_attention`` for Vulkan (``whole_attention`` leaves it to the front end, for
+where it can).
 
 Weights are constants in the module, so that stock IREE may fold layout work into them at compile
 time. Their data is elided from all text that is returned.
@@ -64,14 +65,28 @@ def write_stock_source(
     example_inputs: Sequence[Any],
     path: Path,
     example_kwargs: Mapping[str, Any] | None = None,
-) -> None:
+    *,
+    whole_attention: bool = False,
+) -> bool:
     """What stock IREE's torch importer makes of ``model``, weights included, for ``compile_stock``.
 
-    Raises ``UnsupportedError`` or ``CompileError``, as ``stock_stream_ir`` does.
+    True where it holds an attention op, which is so with ``whole_attention`` only. Raises
+    ``UnsupportedError`` or ``CompileError``, as ``stock_stream_ir`` does.
     """
-    module = _import(_exported(model, tuple(example_inputs), dict(example_kwargs or {})))
+    table = dict(_decompositions())
+    if whole_attention:
+        del table[_attention()]
+    program = _exported(model, tuple(example_inputs), dict(example_kwargs or {}), table)
+    module = _import(program)
     with path.open("wb") as file:
         module.operation.write_bytecode(file)
+    return any(node.target is _attention() for node in program.graph.nodes)
+
+
+def _attention() -> Any:
+    import torch
+
+    return torch.ops.aten.scaled_dot_product_attention.default
 
 
 def compile_stock(
@@ -121,8 +136,9 @@ def _exported(
     model: "torch.nn.Module | torch.export.ExportedProgram",
     example_inputs: tuple[Any, ...],
     example_kwargs: dict[str, Any],
+    table: dict[Any, Callable[..., Any]],
 ) -> "torch.export.ExportedProgram":
-    """The exported program with the decompositions IREE's torch front end needs."""
+    """The exported program with the decompositions of ``table``."""
     import torch
 
     program = model
@@ -133,7 +149,7 @@ def _exported(
     with warnings.catch_warnings():
         # PyTorch copies its own pytree specs through a class it has deprecated.
         warnings.filterwarnings("ignore", message=".*LeafSpec.*", category=FutureWarning)
-        return program.run_decompositions(dict(_decompositions()))
+        return program.run_decompositions(table)
 
 
 def _decompositions() -> Mapping[Any, Callable[..., Any]]:
@@ -174,7 +190,7 @@ def _decompositions() -> Mapping[Any, Callable[..., Any]]:
     )
     return {
         **table,
-        aten.scaled_dot_product_attention.default: decomposed_attention,
+        _attention(): decomposed_attention,
         aten.__and__.Tensor: torch.bitwise_and,
         aten.__or__.Tensor: torch.bitwise_or,
     }

@@ -31,10 +31,10 @@ from statistics import median
 from typing import Any
 
 from smartmem.benchmarks.bench.results import commit
+from smartmem.benchmarks.marks import with_tables
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "streaming.md"
-_START, _END = "<!-- tables: start -->", "<!-- tables: end -->"
 _PRELOADED = "100%"
 _SHARES = (_PRELOADED, "50%", "25%", "smallest")
 _ROUNDS = 3
@@ -132,7 +132,7 @@ def _run(path: Path, target: str) -> dict[str, Any]:
 
 def _work(path: Path, target: str) -> dict[str, Any]:
     """In a process of its own: cold and warm times, peak memory, and a hash of the outputs."""
-    from smartmem.cli.run import random_inputs
+    from smartmem.arrays import random_inputs
     from smartmem.runtime.bundle import Bundle
     from smartmem.runtime.session import Session
 
@@ -164,7 +164,7 @@ def _reserved(path: Path, target: str) -> int:
     """The most device memory that a run under the unmodified ``iree-run-module`` reserves."""
     import numpy as np
 
-    from smartmem.cli.run import random_inputs
+    from smartmem.arrays import random_inputs
     from smartmem.runtime.bundle import Bundle
     from smartmem.runtime.devices import select
 
@@ -208,11 +208,8 @@ def _resident(field: str) -> int:
 
 def render(data: Mapping[str, Any]) -> None:
     """Writes the tables into the page, between its marks."""
-    text = PAGE.read_text(encoding="utf-8")
-    head, rest = text.split(_START)
-    tail = rest.split(_END)[1]
-    table = "\n".join(tables(data))
-    PAGE.write_text(f"{head}{_START}\n{table}\n{_END}{tail}", encoding="utf-8")
+    page = PAGE.read_text(encoding="utf-8")
+    PAGE.write_text(with_tables(page, "\n".join(tables(data))), encoding="utf-8")
 
 
 def tables(data: Mapping[str, Any]) -> Iterator[str]:

@@ -16,7 +16,7 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
-from itertools import permutations
+from itertools import permutations, product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,27 +39,10 @@ INDEX = "bundle.json"
 LEAST_DRAWN = 1 << 12
 _PROBED = 16
 
-# What the machine needs. To measure smartmem takes neither torch nor the compiler; the suite, and
-# all that follows it, is for other contenders.
-_LIBRARY = (
-    "smartmem/__init__.py",
-    "smartmem/errors.py",
-    "smartmem/spelling.py",
-    "smartmem/verify.py",
-    "runtime/*.py",
-    "runtime/native/build/libsmartmem.so",
-    "benchmarks/__init__.py",
-    "benchmarks/bench/*.py",
-    "benchmarks/bench/contenders/*.py",
-    "benchmarks/models/**/*.py",
-    "benchmarks/stock.py",
-    "passes/__init__.py",
-    "passes/target.py",
-    "passes/targets/*.toml",
-    "passes/rules/__init__.py",
-    "passes/rules/kernels.py",
-    "passes/iree/*.py",
-)
+# The whole of it, for other contenders start where smartmem does; to measure smartmem itself takes
+# neither torch nor the compiler.
+_PACKAGES = ("benchmarks", "dialects", "frontend", "passes", "runtime", "smartmem")
+_SUFFIXES = ("py", "toml", "so")
 _REQUIREMENTS = ("iree-base-runtime", "ml_dtypes", "numpy")
 
 _RUN = '''"""Measures the models of this folder: python3 run.py --help."""
@@ -239,8 +222,8 @@ def _entry(data: NDArray[np.uint8], tensors: Sequence[NDArray[np.float32]]) -> E
 def _write_library(folder: Path) -> None:
     root = Path(results.__file__).resolve().parents[2]
     library = folder / "lib" / "smartmem"
-    for pattern in _LIBRARY:
-        for file in sorted(root.glob(pattern)):
+    for package, suffix in product(_PACKAGES, _SUFFIXES):
+        for file in sorted((root / package).rglob(f"*.{suffix}")):
             place = library / file.relative_to(root).as_posix().removeprefix("smartmem/")
             place.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(file, place)

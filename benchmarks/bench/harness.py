@@ -6,10 +6,11 @@ Each box is a process of its own, bounded in time and memory. What fails becomes
 others go on. Runs of the contenders alternate, so that what disturbs the machine disturbs all.
 """
 
+import json
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +18,7 @@ from statistics import median
 from time import monotonic
 from typing import Any
 
+from smartmem.benchmarks.bench import results
 from smartmem.benchmarks.bench.arrays import load_cases
 from smartmem.benchmarks.bench.peers import OURS, Peer
 from smartmem.benchmarks.bench.process import Child
@@ -77,6 +79,8 @@ class Harness:
     """Measures one task.
 
     ``prepared`` holds candidates that need not be built, by contender; ``commit`` is smartmem's.
+    With ``keep_builds`` what was built, failures too, is taken from the task's folder where an
+    earlier harness left it.
     """
 
     def __init__(
@@ -89,6 +93,7 @@ class Harness:
         progress: Progress = lambda _: None,
         prepared: Prepared | None = None,
         commit: str = "unknown",
+        keep_builds: bool = False,
     ) -> None:
         self._task = task
         self._device = device
@@ -97,6 +102,15 @@ class Harness:
         self._progress = progress
         self._prepared = dict(prepared or {})
         self._commit = commit
+        self._keep_builds = keep_builds
+
+    def build(self, peer: Peer) -> None:
+        """Build ``peer`` for a later ``measure``, of this harness or another that keeps builds."""
+        if peer.name in self._prepared:
+            return
+        with suppress(Failure):
+            self._reference()
+            self._build(peer)
 
     def measure(self, peers: Sequence[Peer]) -> Iterator[Row]:
         """The rows of ``peers``: those that fail as they do, the others together at the end."""
@@ -149,10 +163,25 @@ class Harness:
         if missing:
             reason = f"not installed: {', '.join(missing)}; {peer.install}"
             raise Failure("not installed", reason)
-        with self._child(peer, "build") as child:
-            limit = self._limits.build_s
-            reply = child.ask("build", limit, module=peer.module, task=self._task.to_json())
+        kept = self._task.folder / f"{_slug(peer.name)}.built.json"
+        if self._keep_builds and kept.is_file():
+            reply = json.loads(kept.read_text(encoding="utf-8"))
+        else:
+            reply = self._built(peer)
+            if self._keep_builds:
+                results.write(kept, reply)
+        if "failure" in reply:
+            raise Failure(**reply["failure"])
         return [Candidate.of_json(data) for data in reply["candidates"]], reply["build_s"]
+
+    def _built(self, peer: Peer) -> dict[str, Any]:
+        """What the contender's own process answers."""
+        try:
+            with self._child(peer, "build") as child:
+                limit = self._limits.build_s
+                return child.ask("build", limit, module=peer.module, task=self._task.to_json())
+        except Failure as failure:
+            return {"failure": {"status": failure.status, "reason": failure.reason}}
 
     def _enter(self, entrant: Entrant, stack: ExitStack) -> None:
         """Load and check the contender in the best of its forms."""

@@ -18,6 +18,7 @@ from smartmem.benchmarks.bench.task import EXPECTED, INPUTS, Task
 from smartmem.runtime.executor import ExecutorModule, Wait
 from smartmem.runtime.session import Session, load
 
+FORMAT = "smartmem overhead 1"
 _WAITS: tuple[Wait, ...] = ("poll", "block")
 
 

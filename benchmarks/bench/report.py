@@ -7,10 +7,11 @@ Every number there comes from a recorded document; nothing is typed by hand.
 import json
 import re
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from smartmem.benchmarks.bench import results
+from smartmem.benchmarks.bench import overhead, results
 from smartmem.benchmarks.bench.harness import AGAIN
 from smartmem.benchmarks.bench.peers import OURS, PEERS
 from smartmem.benchmarks.bench.plot import speedups
@@ -28,6 +29,7 @@ How it is measured, and what the words mean: [benchmarking.md](benchmarking.md).
 """
 _NONE = "-"
 
+Overheads = Mapping[str, Mapping[str, Any]]
 # A row's cell in one table.
 Cell = Callable[[Row], str]
 
@@ -42,9 +44,10 @@ def pictures(documents: Sequence[Document]) -> dict[str, str]:
     }
 
 
-def render(documents: Sequence[Document]) -> str:
-    """The page."""
+def render(documents: Sequence[Document], overheads: Overheads | None = None) -> str:
+    """The page; ``overheads`` are the files of ``run.py --overhead`` by name."""
     sections = [_document(document) for document in documents if document.rows]
+    sections += [_overhead(name, data) for name, data in (overheads or {}).items()]
     return "\n".join([_HEAD, *(sections or ["Nothing is recorded yet.\n"])])
 
 
@@ -59,6 +62,44 @@ def _document(document: Document) -> str:
             blocks.append(f"![times of others over smartmem's]({PICTURES.name}/{picture})\n")
         blocks.append(_tables(rows))
     return "\n".join(blocks)
+
+
+def _overhead(name: str, data: Mapping[str, Any]) -> str:
+    """One file: what a call on our executor costs beside the GPU's own time."""
+    rows = data["rows"]
+    devices = ", ".join(dict.fromkeys(f"{row['device']} ({row['driver']})" for row in rows))
+    head = [
+        "model",
+        "GPU",
+        "polling",
+        "polling, inputs in place",
+        "blocking",
+        "commands, barriers",
+        "pipelines",
+        "relative L2",
+    ]
+    lines = [
+        [
+            f"{row['model']}, {row['size']}",
+            f"{row['poll']['gpu_ms']:.3f}",
+            f"{row['poll']['host_ms']:.3f}",
+            f"{row['poll_in_place']['host_ms']:.3f}",
+            f"{row['block']['host_ms']:.3f}",
+            f"{row['stats']['commands']}, {row['stats']['barriers']}",
+            f"{row['stats']['pipelines_ms']:.0f}",
+            f"{row['relative_l2']:.1e}",
+        ]
+        for row in rows
+    ]
+    return "\n".join(
+        [
+            f"## {name}\n",
+            f"Our executor alone in its process on {devices}, commit {data['commit']}. In ms, "
+            "medians: the GPU's time of a call, what a call takes beside it by each way of "
+            "waiting, and the making of pipelines without a cache.\n",
+            _markdown(head, lines),
+        ]
+    )
 
 
 def _groups(document: Document) -> dict[tuple[str, str], list[Row]]:
@@ -257,6 +298,14 @@ def recorded(folder: Path) -> list[Document]:
     return [results.read(file) for file in ours]
 
 
+def recorded_overheads(folder: Path) -> Overheads:
+    """The files of ``run.py --overhead`` in ``folder``, by name."""
+    found = {
+        file.stem: json.loads(file.read_text("utf-8")) for file in sorted(folder.glob("*.json"))
+    }
+    return {name: data for name, data in found.items() if data.get("format") == overhead.FORMAT}
+
+
 def main() -> int:
     """Write the page and its pictures anew."""
     documents = recorded(RESULTS)
@@ -265,7 +314,7 @@ def main() -> int:
         old.unlink()
     for name, picture in pictures(documents).items():
         (PICTURES / name).write_text(picture, encoding="utf-8")
-    PAGE.write_text(render(documents), encoding="utf-8")
+    PAGE.write_text(render(documents, recorded_overheads(RESULTS)), encoding="utf-8")
     print(PAGE)
     return 0
 

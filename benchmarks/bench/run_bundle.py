@@ -8,6 +8,7 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -58,30 +59,62 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         help="only what a call on our own executor costs beside the GPU's time, into this file",
     )
     parser.add_argument("--resume", action="store_true", help="go on with --out")
+    parser.add_argument(
+        "--jobs",
+        type=int,
+        default=0,
+        metavar="N",
+        help="build all contenders of all models first, N at once, and keep that for later runs",
+    )
+    parser.add_argument("--build-only", action="store_true", help="with --jobs: measure nothing")
     return parser.parse_args(arguments)
 
 
 def _measure(folder: Path, options: argparse.Namespace) -> list[Row]:
     index: dict[str, Any] = json.loads((folder / "bundle.json").read_text(encoding="utf-8"))
-    chosen = _chosen(index["models"], options.names)
     contenders = peers.find([OURS, *(name for name in options.against.split(",") if name)])
     device = find(options.device)
     document = Document.start(options.out, resume=options.resume, compiled_with=index["versions"])
     document.devices[device.name] = describe(device)
-    plan = Plan(options.runs, options.budget, again=True)
-    limits = Limits(call_s=options.time_limit, memory_bytes=options.memory_limit << 20)
     done = {row.key for row in document.rows}
-    for row in chosen:
+    work: list[tuple[Harness, list[Peer]]] = []
+    for row in _chosen(index["models"], options.names):
         key = (row["model"], row["size"], device.name)
         missing = [peer for peer in contenders if (*key, peer.name) not in done]
-        if not missing:
-            continue
-        task = _task(folder, row, device, options.executor)
-        for measured in _rows(task, row, device, missing, plan, limits, index["commit"]):
+        if missing:
+            task = _task(folder, row, device, options.executor)
+            work.append((_harness(task, row, device, options, index["commit"]), missing))
+    if options.jobs:
+        with ThreadPoolExecutor(options.jobs) as pool:
+            pairs = [(harness, peer) for harness, missing in work for peer in missing]
+            list(pool.map(lambda pair: pair[0].build(pair[1]), pairs))
+    for harness, missing in work if not options.build_only else ():
+        for measured in harness.measure(missing):
             document.add([measured])
             print(line(measured), flush=True)
         check_present(device)
     return document.rows
+
+
+def _harness(
+    task: Task, row: dict[str, Any], device: Device, options: argparse.Namespace, commit: str
+) -> Harness:
+    """What measures one model; one that does not suit the device is a contender that fails."""
+    try:
+        bundle = _draw_weights(task, _first_file(row))
+        entry = select(bundle.manifest, device.uri)[1]
+        candidate = Candidate.of_json(row["candidates"][entry.name])
+    except SmartmemError as error:
+        candidate = Candidate("", failure=str(error))
+    return Harness(
+        task,
+        device.name,
+        plan=Plan(options.runs, options.budget, again=True),
+        limits=Limits(call_s=options.time_limit, memory_bytes=options.memory_limit << 20),
+        prepared={OURS: [candidate]},
+        commit=commit,
+        keep_builds=options.jobs > 0,
+    )
 
 
 def _measure_overhead(folder: Path, options: argparse.Namespace) -> None:
@@ -94,7 +127,8 @@ def _measure_overhead(folder: Path, options: argparse.Namespace) -> None:
         _draw_weights(task, file)
         rows.append(overhead.measure(task, file, options.runs))
         print(overhead.line(rows[-1]), flush=True)
-        results.write(options.overhead, {"commit": index["commit"], "rows": rows})
+        document = {"format": overhead.FORMAT, "commit": index["commit"], "rows": rows}
+        results.write(options.overhead, document)
 
 
 def _chosen(models: Sequence[dict[str, Any]], names: Sequence[str]) -> list[dict[str, Any]]:
@@ -131,30 +165,3 @@ def _draw_weights(task: Task, file: str) -> Bundle:
     bundle = Bundle.open(task.folder / file)
     write_weights(task.folder, bundle.path, bundle.manifest)
     return bundle
-
-
-def _rows(
-    task: Task,
-    row: dict[str, Any],
-    device: Device,
-    contenders: Sequence[Peer],
-    plan: Plan,
-    limits: Limits,
-    commit: str,
-) -> list[Row]:
-    """The rows of one model; a model that does not suit the device is one that failed."""
-    try:
-        bundle = _draw_weights(task, _first_file(row))
-        entry = select(bundle.manifest, device.uri)[1]
-        candidate = Candidate.of_json(row["candidates"][entry.name])
-    except SmartmemError as error:
-        candidate = Candidate("", failure=str(error))
-    harness = Harness(
-        task,
-        device.name,
-        plan=plan,
-        limits=limits,
-        prepared={OURS: [candidate]},
-        commit=commit,
-    )
-    return list(harness.measure(contenders))

@@ -98,7 +98,7 @@ def test_a_bad_contender_costs_its_row_only(
 @pytest.mark.slow
 def test_a_hang_is_ended(measure: Measure) -> None:
     started = time.monotonic()
-    rows = measure(bad="hang 3", good="fine", limits=replace(LIMITS, call_s=10))
+    rows = measure(bad="hang 3", good="fine", limits=replace(LIMITS, call_s=3))
     assert rows["bad"].status == "timeout"
     assert rows["good"].status == "ok"
     assert time.monotonic() - started < 300, "not the ten minutes that it sleeps"
@@ -111,7 +111,7 @@ def test_what_fails_to_start_is_ended_at_once(task: Task) -> None:
         task,
         "cpu",
         plan=Plan(runs=3),
-        limits=replace(LIMITS, call_s=10),
+        limits=replace(LIMITS, call_s=3),
         prepared={"bad": [Candidate("load hang")], "good": [Candidate("fine")]},
     )
     rows = harness.measure([Peer("bad", "bench_fakes"), Peer("good", "bench_fakes")])
@@ -213,6 +213,21 @@ def test_smartmem_again_is_not_built_twice(task: Task) -> None:
     harness = Harness(task, "cpu", plan=Plan(runs=3, again=True), limits=LIMITS)
     rows = list(harness.measure([Peer(OURS, "bench_fakes")]))
     assert [(row.contender, row.status) for row in rows] == [(OURS, "ok"), (AGAIN, "ok")]
+    assert (task.folder / "builds.txt").read_text() == "built\n"
+
+
+@pytest.mark.parametrize(("names", "status"), [('["fine"]', "ok"), ('["build crash"]', "crashed")])
+def test_what_is_kept_is_not_built_again(task: Task, names: str, status: str) -> None:
+    """Neither what was built nor what could not be, by whichever harness."""
+    (task.folder / "candidates.json").write_text(names, encoding="utf-8")
+    peer = Peer("fake", "bench_fakes")
+
+    def harness() -> Harness:
+        return Harness(task, "cpu", plan=Plan(runs=3), limits=LIMITS, keep_builds=True)
+
+    harness().build(peer)
+    (row,) = harness().measure([peer])
+    assert row.status == status, row.reason
     assert (task.folder / "builds.txt").read_text() == "built\n"
 
 

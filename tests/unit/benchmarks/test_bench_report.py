@@ -96,7 +96,7 @@ def test_the_picture_has_a_bar_for_each_right_answer() -> None:
 
 def test_the_page_is_up_to_date() -> None:
     documents = report.recorded(report.RESULTS)
-    expected = report.render(documents)
+    expected = report.render(documents, report.recorded_overheads(report.RESULTS))
     assert report.PAGE.read_text(encoding="utf-8") == expected, "run `make bench-report`"
     drawn = {file.name: file.read_text("utf-8") for file in report.PICTURES.glob("*.svg")}
     assert drawn == report.pictures(documents), "run `make bench-report`"
