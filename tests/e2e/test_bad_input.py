@@ -205,8 +205,8 @@ def test_damaged_saved_programs(capsys: Capture, tmp_path: Path) -> None:
             "aten._linalg_check_errors.default",
             "        return torch.linalg.inv(x[:, :2])",
         ),
-        ("writes_input", 2, "changes its own state while it runs: x", None),
-        ("writes_buffer", 2, "changes its own state while it runs: calls", None),
+        ("writes_input", 2, "it writes to the input 'x'", "        x.mul_(2)"),
+        ("writes_buffer", 2, "it writes to the buffer 'calls'", "        self.calls.add_(1)"),
     ],
 )
 def test_models_that_are_no_fixed_functions(

@@ -1,9 +1,12 @@
 """``torch.compile(backend="smartmem")``: right numbers, watched parameters, no training."""
 
+import copy
+
 import pytest
 import torch
 from torch import nn
 
+import smartmem
 from smartmem.errors import UserError
 from smartmem.frontend.dynamo import Options
 
@@ -71,9 +74,26 @@ def test_a_gradient_is_refused_when_asked_for(net: Net) -> None:
         outputs["logits"].sum().backward()
 
 
-def test_training_mode_is_refused(net: Net) -> None:
-    with pytest.raises(Exception, match=r"training mode|changes its own state"):
-        torch.compile(net.train(), backend="smartmem")(image())
+def test_training_mode_draws_and_writes_as_eager(net: Net) -> None:
+    """Dropout by eager's numbers, and the running statistics of two calls; all in one artefact."""
+    twin = copy.deepcopy(net).train()
+    options = {"strict": True, "device": "cpu"}
+    compiled = torch.compile(net.train(), backend="smartmem", fullgraph=True, options=options)
+    with torch.no_grad():
+        for batch in (2, 2):
+            torch.manual_seed(7)
+            expected, after = twin(image(batch)), torch.get_rng_state()
+            torch.manual_seed(7)
+            ours = compiled(image(batch))
+            assert torch.equal(torch.get_rng_state(), after)
+            for name, value in expected.items():
+                torch.testing.assert_close(ours[name], value, rtol=1e-4, atol=1e-5)
+    assert net.norm.num_batches_tracked == 2
+    for name, value in twin.named_buffers():
+        torch.testing.assert_close(net.get_buffer(name), value, rtol=1e-4, atol=1e-5)
+    report = smartmem.compile_reports()[-1]
+    assert (report.is_whole, report.parts, report.draws) == (True, 1, 1)
+    assert "random draws: 1" in str(report)
 
 
 def test_a_graph_break_leaves_two_compiled_parts(net: Net) -> None:

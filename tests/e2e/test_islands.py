@@ -96,7 +96,7 @@ def filtered(x: Tensor) -> Tensor:
 ISLANDS: dict[str, Callable[[Tensor], Tensor]] = {
     "complex": filtered,
     "float64": lambda x: (x.double() * 1e-3).cumsum(1).float(),
-    "random": lambda x: x + torch.rand_like(x) * torch.randn(x.shape),
+    "random": lambda x: nn.functional.rrelu(x, training=True) + torch.rand_like(x),
     "custom op": lambda x: opaque(x),
     "control flow": lambda x: torch.cond(x.sum() > 0, lambda t: t.sin(), lambda t: t.cos(), (x,)),
     "unknown size": lambda x: x + (x > 0).nonzero().sum(),
@@ -393,6 +393,23 @@ def test_graph_breaks_are_reported_once(
     assert "e2e/test_islands.py:" in breaks[0]
     warned = [r for r in caplog.records if r.name.startswith("smartmem")]
     assert breaks[0] in warned[0].message
+
+
+def test_a_graph_that_is_whole_in_eager_is_counted_and_its_call_named() -> None:
+    """Its effect, a check that raises, cannot be taken out of the graph."""
+    report = check(lambda x: torch.linalg.inv(x @ x.T) @ x, torch.randn(3, 4))
+    assert report.ops == report.eager_ops > 0
+    assert report.flops == report.eager_flops == 2 * (2 * 3 * 3 * 4)
+    whole, effect = report.unsupported
+    assert (whole.op, effect.op) == ("the whole graph", "aten._linalg_check_errors.default")
+    assert "a check that raises" in effect.reason
+
+
+def test_recurrent_layers_are_compiled() -> None:
+    """TorchDynamo by itself leaves them to eager, and says nothing."""
+    report = check(nn.GRU(3, 4).eval(), torch.randn(2, 1, 3), strict=True)
+    assert report.is_whole
+    assert report.flops > 0
 
 
 def test_a_changed_parameter_reaches_an_island() -> None:

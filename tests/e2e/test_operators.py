@@ -13,7 +13,7 @@ from smartmem.benchmarks.operators.results import failures, rows
 from smartmem.benchmarks.operators.samples import SampleId
 
 # Every so-manieth entry of a family, and so many samples of each: a minute or two in all.
-EVERY = 4
+EVERY = 6
 SAMPLES_PER_ENTRY = 2
 FAMILIES = sorted(set(claims().family_of.values()))
 
