@@ -9,6 +9,7 @@ interpreter exit crashes IREE's bindings, so results are always copied into nump
 from __future__ import annotations
 
 import atexit
+import logging
 import threading
 import weakref
 from collections.abc import Sequence
@@ -26,9 +27,20 @@ from smartmem.errors import DeviceError, UserError
 _ARGUMENT_CHECK = "hal.buffer_view.assert"
 _LOST = "VK_ERROR_DEVICE_LOST"
 
+logger = logging.getLogger(__name__)
+
+
+class _DeviceLost(DeviceError):
+    """The driver gave up the device; one that is opened anew works."""
+
 
 class DeviceModule:
     """A vmfb with its weights, loaded on a device.
+
+    Where the driver loses the device, the module is loaded on one opened anew and goes on there,
+    once per load or call: a call has no effect but its results. IREE 3.13 itself makes a driver
+    that checks it (Mesa) give up its device, now and then: two of its threads may signal one
+    semaphore at once, with values in the wrong order.
 
     Raises DeviceError where the device cannot be opened and UserError where it or the weights
     archive cannot be loaded.
@@ -38,17 +50,33 @@ class DeviceModule:
         self, uri: str, vmfb: Path, weights: Path, *, entry: str, scope: str, streamed: bool = False
     ) -> None:
         self._uri = uri
-        self._device: Any = _open_device(uri)
+        self._vmfb = vmfb
+        self._weights = weights
+        self._entry = entry
+        self._scope = scope
+        self._streamed = streamed
+        self._device: Any = None
+        self._context: Any = None
+        self._function: Any = None
+        try:
+            self._open()
+        except _DeviceLost as error:
+            self._open_anew(error)
+        _loaded.add(self)
+
+    def _open(self) -> None:
+        uri, vmfb = self._uri, self._vmfb
+        self._device = _open_device(uri)
         instance = iree.VmInstance()
         hal = iree.create_hal_module(instance, self._device)
         index = iree.ParameterIndex()
         try:
-            index.load(str(weights), mode=_weights_mode(uri, streamed))
-            provider = index.create_provider(scope=scope)
+            index.load(str(self._weights), mode=_weights_mode(uri, self._streamed))
+            provider = index.create_provider(scope=self._scope)
             parameters = iree.create_io_parameters_module(instance, provider)
             module = iree.VmModule.mmap(instance, str(vmfb))
-            self._context: Any = iree.VmContext(instance, [hal, parameters, module])
-            function = module.lookup_function(entry)
+            self._context = iree.VmContext(instance, [hal, parameters, module])
+            self._function = module.lookup_function(self._entry)
         except (RuntimeError, ValueError) as error:
             self._forget_if_lost(error)
             raise UserError(
@@ -56,10 +84,15 @@ class DeviceModule:
                 hint="It may be damaged, made for another kind of device, or by another version "
                 "of IREE: compile the model again.",
             ) from error
-        if function is None:
-            raise UserError(f"{vmfb}: has no function {entry!r}", hint="Compile the model again.")
-        self._function: Any = function
-        _loaded.add(self)
+        if self._function is None:
+            raise UserError(
+                f"{vmfb}: has no function {self._entry!r}", hint="Compile the model again."
+            )
+
+    def _open_anew(self, error: _DeviceLost) -> None:
+        logger.warning("opened anew, since %s", error.message)
+        self.close()
+        self._open()
 
     def close(self) -> None:
         """Lets go of all that IREE holds; the module cannot be called any more."""
@@ -73,9 +106,18 @@ class DeviceModule:
         Raises DeviceError where the device fails, UserError where the function takes other
         arguments.
         """
-        inputs = iree.VmVariantList(len(arguments))
-        outputs = iree.VmVariantList(len(result_dtypes))
         try:
+            return self._invoke(arguments, result_dtypes)
+        except _DeviceLost as error:
+            self._open_anew(error)
+            return self._invoke(arguments, result_dtypes)
+
+    def _invoke(
+        self, arguments: Sequence[NDArray[Any]], result_dtypes: Sequence[np.dtype[Any]]
+    ) -> list[NDArray[Any]]:
+        try:
+            inputs = iree.VmVariantList(len(arguments))
+            outputs = iree.VmVariantList(len(result_dtypes))
             for argument in arguments:
                 inputs.push_ref(self._to_device(argument))
             self._context.invoke(self._function, inputs, outputs)
@@ -100,17 +142,16 @@ class DeviceModule:
             raise DeviceError(f"the device failed while running the model: {error}") from error
 
     def _forget_if_lost(self, error: Exception) -> None:
-        """Raises DeviceError where ``error`` says that the device is lost; a later session opens it
-        anew.
-        """
+        """Raises _DeviceLost where ``error`` says so; who opens the device next gets another."""
         if _LOST not in str(error):
             return
         with _devices_lock:
             if _devices.get(self._uri) is self._device:
                 del _devices[self._uri]
-        raise DeviceError(
+        raise _DeviceLost(
             f"the device {self._uri} was lost: {error}",
-            hint="Load the model again: the driver gave up this device, not the next.",
+            hint="The model was tried on a device opened anew, too: what it asks may be too much "
+            "for this driver.",
         ) from error
 
     def _to_device(self, array: NDArray[Any]) -> Any:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -72,16 +74,49 @@ def test_unknown_devices(tmp_path: Path) -> None:
         DeviceModule("vulkan://GPU-none", tmp_path, tmp_path, entry="main", scope="model")
 
 
-def test_a_lost_device_is_opened_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a driver gave up fails once; the next session has another device."""
-
-    def lost(*_: object) -> None:
-        raise RuntimeError("DATA_LOSS; [vkWaitSemaphores] VK_ERROR_DEVICE_LOST")
-
-    weights = tmp_path / "weights.irpa"
+def _double(tmp_path: Path) -> DeviceModule:
+    source, vmfb, weights = (tmp_path / name for name in ("m.mlir", "m.vmfb", "w.irpa"))
+    source.write_text(
+        "func.func @main(%a: tensor<3xf32>) -> tensor<3xf32> {\n"
+        "  %0 = arith.addf %a, %a : tensor<3xf32>\n  return %0 : tensor<3xf32>\n}",
+        encoding="utf-8",
+    )
+    tool = Path(sys.executable).with_name("iree-compile")
+    flags = ("--iree-hal-target-device=local", "--iree-hal-local-target-device-backends=llvm-cpu")
+    subprocess.run([tool, source, *flags, "-o", vmfb], check=True, capture_output=True)
     write_archive(weights, {})
+    return DeviceModule("local-task", vmfb, weights, entry="main", scope="model")
+
+
+class _Losing:
+    """Stands before one of IREE's functions: its first calls lose the device."""
+
+    def __init__(self, function: Callable[..., Any], times: int) -> None:
+        self._function = function
+        self.times_left = times
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if self.times_left:
+            self.times_left -= 1
+            raise RuntimeError("DATA_LOSS; [vkSignalSemaphore] VK_ERROR_DEVICE_LOST")
+        return self._function(*args, **kwargs)
+
+
+@pytest.mark.parametrize("when", ["loading", "calling"])
+def test_a_lost_device_is_opened_anew_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
     monkeypatch.setattr(module, "_devices", {})
-    monkeypatch.setattr(module.iree, "create_io_parameters_module", lost)
+    loaded = _double(tmp_path)
+    first = module._devices["local-task"]
+    name = {"loading": "create_io_parameters_module", "calling": "VmVariantList"}[when]
+    losing = _Losing(getattr(module.iree, name), times=1)
+    monkeypatch.setattr(module.iree, name, losing)
+    again = _double(tmp_path) if when == "loading" else loaded
+    array = np.arange(3, dtype=np.float32)
+    np.testing.assert_array_equal(again([array], [array.dtype])[0], array * 2)
+    assert module._devices["local-task"] is not first
+    losing.times_left = 2
     with pytest.raises(DeviceError, match="was lost"):
-        DeviceModule("local-task", tmp_path / "x.vmfb", weights, entry="main", scope="model")
-    assert module._devices == {}
+        _ = _double(tmp_path) if when == "loading" else loaded([array], [array.dtype])
+    assert not losing.times_left and module._devices == {}
