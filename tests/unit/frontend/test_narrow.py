@@ -10,6 +10,9 @@ from torch import Tensor, nn
 from smartmem.frontend.export import export
 from smartmem.frontend.narrow import narrow_ops
 
+# Each case exports a model through torch.
+pytestmark = pytest.mark.slow
+
 IDS = torch.arange(6).reshape(2, 3)
 
 

@@ -13,6 +13,9 @@ from smartmem.frontend.capture import capture
 from smartmem.frontend.importer import survey
 from smartmem.frontend.partition import LEAST_CALLS, Split, flops, split
 
+# Each case exports a model through torch.
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def weights() -> None:
