@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from smartmem.benchmarks.bench.results import commit
-from smartmem.benchmarks.marks import with_tables
+from smartmem.benchmarks.markdown import with_tables
 from smartmem.cli.output import size
 
 ROOT = Path(__file__).resolve().parents[1]

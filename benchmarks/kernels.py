@@ -10,7 +10,7 @@ from math import exp, log
 from pathlib import Path
 from typing import Any
 
-from smartmem.benchmarks.marks import with_tables
+from smartmem.benchmarks.markdown import with_tables
 from smartmem.passes.rules.kernels import Contraction, KernelConfig, tile_contraction
 from smartmem.passes.target import known_targets
 

@@ -22,7 +22,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from smartmem.benchmarks.marks import with_tables
+from smartmem.benchmarks.markdown import with_tables
 from smartmem.benchmarks.models import suite
 from smartmem.errors import SmartmemError
 from smartmem.passes.target import Target, resolve

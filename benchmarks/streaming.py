@@ -31,7 +31,7 @@ from statistics import median
 from typing import Any
 
 from smartmem.benchmarks.bench.results import commit
-from smartmem.benchmarks.marks import with_tables
+from smartmem.benchmarks.markdown import with_tables
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "streaming.md"

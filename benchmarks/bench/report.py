@@ -1,5 +1,5 @@
 """``python -m smartmem.benchmarks.bench.report``: docs/performance.md from benchmarks/results, with
-its pictures in docs/performance/.
+its pictures in docs/performance/, and the table in README.md.
 
 Every number there comes from a recorded document; nothing is typed by hand.
 """
@@ -7,7 +7,7 @@ Every number there comes from a recorded document; nothing is typed by hand.
 import json
 import re
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,13 @@ from smartmem.benchmarks.bench.harness import AGAIN
 from smartmem.benchmarks.bench.peers import OURS, PEERS
 from smartmem.benchmarks.bench.plot import speedups
 from smartmem.benchmarks.bench.results import Document, Row
+from smartmem.benchmarks.bench.summary import summary
+from smartmem.benchmarks.markdown import NONE, table, with_tables
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "benchmarks" / "results"
 PAGE = ROOT / "docs" / "performance.md"
+README = ROOT / "README.md"
 PICTURES = ROOT / "docs" / "performance"
 
 _HEAD = """# Measured
@@ -27,7 +30,6 @@ _HEAD = """# Measured
 Made by `make bench-report` from the documents in `benchmarks/results/`, and from nothing else.
 How it is measured, and what the words mean: [benchmarking.md](benchmarking.md).
 """
-_NONE = "-"
 
 Overheads = Mapping[str, Mapping[str, Any]]
 # A row's cell in one table.
@@ -97,7 +99,7 @@ def _overhead(name: str, data: Mapping[str, Any]) -> str:
             f"Our executor alone in its process on {devices}, commit {data['commit']}. In ms, "
             "medians: the GPU's time of a call, what a call takes beside it by each way of "
             "waiting, and the making of pipelines without a cache.\n",
-            _markdown(head, lines),
+            table(head, lines),
         ]
     )
 
@@ -201,10 +203,10 @@ def _by_model(rows: Sequence[Row]) -> dict[str, dict[str, Row]]:
 
 def _table(rows: Sequence[Row], contenders: Sequence[str], cell: Cell) -> str:
     lines = [
-        [model, *(cell(found[name]) if name in found else _NONE for name in contenders)]
+        [model, *(cell(found[name]) if name in found else NONE for name in contenders)]
         for model, found in _by_model(rows).items()
     ]
-    return _markdown(["model", *contenders], lines)
+    return table(["model", *contenders], lines)
 
 
 def _warm_table(rows: Sequence[Row], contenders: Sequence[str]) -> str:
@@ -212,18 +214,13 @@ def _warm_table(rows: Sequence[Row], contenders: Sequence[str]) -> str:
     lines = [
         [
             model,
-            *(_warm(found[name]) if name in found else _NONE for name in contenders),
+            *(_warm(found[name]) if name in found else NONE for name in contenders),
             _spread(found.get(OURS)),
             _gain(ratios.get(model, {})),
         ]
         for model, found in _by_model(rows).items()
     ]
-    return _markdown(["model", *contenders, "A/A", "against the fastest other"], lines)
-
-
-def _markdown(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
-    table = [head, ["---"] * len(head), *lines]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in table) + "\n"
+    return table(["model", *contenders, "A/A", "against the fastest other"], lines)
 
 
 def _warm(row: Row) -> str:
@@ -234,48 +231,48 @@ def _warm(row: Row) -> str:
 
 
 def _spread(row: Row | None) -> str:
-    return _NONE if row is None or row.warm_ms is None else f"{100 * row.warm_ms.spread:.0f} %"
+    return NONE if row is None or row.warm_ms is None else f"{100 * row.warm_ms.spread:.0f} %"
 
 
 def _gain(ratios: dict[str, float]) -> str:
     """How many times as fast as the fastest other contender smartmem is."""
     if not ratios:
-        return _NONE
+        return NONE
     best = min(ratios, key=lambda name: ratios[name])
     return f"{ratios[best]:.2f} x ({best})"
 
 
 def _cold(row: Row) -> str:
     if row.load_ms is None or row.first_ms is None:
-        return _NONE
+        return NONE
     return f"{row.load_ms:.0f} + {row.first_ms:.0f}"
 
 
 def _busy(row: Row) -> str:
-    return _NONE if row.busy_ms is None else f"{row.busy_ms:.3g}"
+    return NONE if row.busy_ms is None else f"{row.busy_ms:.3g}"
 
 
 def _memory(row: Row) -> str:
     if row.peak_host_bytes is None:
-        return _NONE
+        return NONE
     device = f", device {row.device_bytes / 2**20:.0f}" if row.device_bytes else ""
     return f"{row.peak_host_bytes / 2**20:.0f}{device}"
 
 
 def _compile_time(row: Row) -> str:
-    return _NONE if row.compile_s is None else f"{row.compile_s:.1f}"
+    return NONE if row.compile_s is None else f"{row.compile_s:.1f}"
 
 
 def _work(row: Row) -> str:
     if "dispatches" not in row.counts:
-        return _NONE
+        return NONE
     counts = row.counts
     megabytes = counts["layout_bytes"] / 1e6
     return f"{counts['dispatches']}, {counts['layout_dispatches']}, {megabytes:.2f}"
 
 
 def _distance(row: Row) -> str:
-    return _NONE if row.relative_l2 is None else f"{row.relative_l2:.1e}"
+    return NONE if row.relative_l2 is None else f"{row.relative_l2:.1e}"
 
 
 def _note(row: Row) -> str:
@@ -307,7 +304,7 @@ def recorded_overheads(folder: Path) -> Overheads:
 
 
 def main() -> int:
-    """Write the page and its pictures anew."""
+    """Write the page, its pictures and the table in README.md anew."""
     documents = recorded(RESULTS)
     PICTURES.mkdir(exist_ok=True)
     for old in PICTURES.glob("*.svg"):
@@ -315,7 +312,9 @@ def main() -> int:
     for name, picture in pictures(documents).items():
         (PICTURES / name).write_text(picture, encoding="utf-8")
     PAGE.write_text(render(documents, recorded_overheads(RESULTS)), encoding="utf-8")
-    print(PAGE)
+    readme = README.read_text(encoding="utf-8")
+    README.write_text(with_tables(readme, summary(documents)), encoding="utf-8")
+    print(PAGE, README, sep="\n")
     return 0
 
 

@@ -8,7 +8,10 @@ from xml.etree import ElementTree
 import pytest
 
 from smartmem.benchmarks.bench import report
-from smartmem.benchmarks.bench.results import Document, Row, Warm
+from smartmem.benchmarks.bench.results import Document, Row, Status, Warm
+from smartmem.benchmarks.bench.summary import summary
+
+COUNTS = {"dispatches": 9, "layout_dispatches": 2, "layout_bytes": 1_500_000}
 
 
 def row(contender: str, *samples: float) -> Row:
@@ -23,7 +26,7 @@ def row(contender: str, *samples: float) -> Row:
         first_ms=12.0,
         warm_ms=Warm.of(samples),
         peak_host_bytes=100 << 20,
-        counts={"dispatches": 9, "layout_dispatches": 2, "layout_bytes": 1_500_000},
+        counts=COUNTS,
         measured="2026-01-02T03:04:05+00:00",
         load_average=1.5,
         commit="abc",
@@ -100,3 +103,23 @@ def test_the_page_is_up_to_date() -> None:
     assert report.PAGE.read_text(encoding="utf-8") == expected, "run `make bench-report`"
     drawn = {file.name: file.read_text("utf-8") for file in report.PICTURES.glob("*.svg")}
     assert drawn == report.pictures(documents), "run `make bench-report`"
+
+
+def test_the_newest_run_with_peers_is_summed_up() -> None:
+    later = "2026-01-03T00:00:00+00:00"
+    old = document(row("smartmem", 3.0), row("eager", 9.0), row("iree", 8.0))
+    new = document(
+        replace(row("smartmem", 2.0), measured=later, counts={**COUNTS, "dispatches": 7}),
+        replace(row("iree", 6.0), measured=later),
+        replace(row("ncnn", 1.0), status="wrong", warm_ms=None),
+    )
+    alone = document(replace(row("smartmem", 1.0), measured="2026-02-01T00:00:00+00:00"))
+    lines = summary([new, old, alone]).splitlines()
+    assert lines[0].startswith("a GPU, D 1.0, Vulkan 1.3: a warm call")
+    assert lines[-1] == "| net, tiny | 2 | - | - | 6 | wrong | 7 (9) | 2 (2) |"
+
+
+@pytest.mark.parametrize("status", ["wrong", "failed"])
+def test_nothing_is_summed_up_where_smartmem_is_not_right(status: Status) -> None:
+    mine = replace(row("smartmem", 1.0), status=status, warm_ms=None)
+    assert summary([document(mine, row("eager", 9.0))]) == ""
