@@ -1,0 +1,71 @@
+"""Where a pool gets a model from: all that it needs to know, so that others can be plugged in."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, Protocol
+
+from smartmem.runtime.bundle import Bundle
+from smartmem.runtime.devices import select
+from smartmem.runtime.session import Executor, Session
+
+
+class Runner(Protocol):
+    """A model in memory."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """One run. Never called by two threads at once."""
+        ...
+
+    def close(self) -> None:
+        """Gives its memory back."""
+        ...
+
+
+class Source(Protocol):
+    """A model that can be brought into memory, again and again.
+
+    ``least_bytes`` is what its weights take in any case, ``most_bytes`` all that it can make use
+    of: a model that streams needs its largest step, and gets faster up to all of its weights.
+    Models of one ``device`` run one after another; those of several run beside each other.
+    """
+
+    @property
+    def device(self) -> str: ...
+
+    @property
+    def least_bytes(self) -> int: ...
+
+    @property
+    def most_bytes(self) -> int: ...
+
+    def load(self, budget_bytes: int) -> Runner:
+        """The model with weights of at most ``budget_bytes`` in memory, ``least_bytes`` or more."""
+        ...
+
+
+class BundleSource:
+    """A compiled model's folder. Its plan is fixed when it is written, so it takes what it takes:
+    the plan's peak where it was compiled with a budget, all of its archive otherwise.
+    """
+
+    def __init__(
+        self, path: str | os.PathLike[str], device: str = "auto", executor: Executor = "iree"
+    ) -> None:
+        self.bundle = Bundle.open(path)
+        self._wish = device
+        self._executor: Executor = executor
+        selected, entry = select(self.bundle.manifest, device)
+        self.device = selected.uri
+        self.least_bytes = self.bundle.manifest.weights.bytes
+        if entry.is_streamed:
+            report = self.bundle.report(entry.name)
+            self.least_bytes = int(report["streaming"]["peak_weight_bytes"])
+
+    @property
+    def most_bytes(self) -> int:
+        return self.least_bytes
+
+    def load(self, budget_bytes: int) -> Runner:
+        """A session; raises UserError where a file is damaged, DeviceError without the device."""
+        return Session(self.bundle, self._wish, executor=self._executor)
