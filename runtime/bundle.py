@@ -4,6 +4,7 @@
       manifest.json           inputs, outputs, targets, hashes, versions
       weights.irpa            all weights, shared by the targets
       targets/NAME/model.vmfb, plan.json, report.json
+                   dispatches.mlir.xz           what each dispatch computes, as IREE's stream phase
                    schedule, kernels/*.spv      for our executor, where it can run the model
                    translated.mlir.xz           what another budget is written into, where the
                                                 weights move under one
@@ -22,6 +23,7 @@ from typing import Any
 from smartmem.errors import UserError
 from smartmem.runtime.checksums import Checksums, check_content
 from smartmem.runtime.manifest import (
+    DISPATCHES_FILE,
     KERNELS_FOLDER,
     PLAN_FILE,
     REPORT_FILE,
@@ -91,6 +93,20 @@ class Bundle:
         _check_hash(file, expected)
         return lzma.decompress(file.read_bytes()).decode()
 
+    def dispatches(self, target: str) -> str:
+        """What each dispatch of `target` computes, as linalg in IREE's stream phase; UserError
+        where that is not there, or not what was written.
+        """
+        expected = self.manifest.targets[target].dispatches_sha256
+        if expected is None:
+            raise UserError(
+                f"{self.path}: target {target} does not say what its dispatches compute",
+                hint="Compile the model again with this version of smartmem.",
+            )
+        file = self.path / "targets" / target / DISPATCHES_FILE
+        _check_hash(file, expected)
+        return lzma.decompress(file.read_bytes()).decode()
+
     def check_target(self, target: str, *, thorough: bool = False) -> None:
         """Compares the compiled file of `target` with its recorded hash, and if thorough its plan
         and report; UserError on any doubt.
@@ -99,6 +115,8 @@ class Bundle:
         if thorough:
             self.plan(target)
             self.report(target)
+            if self.manifest.targets[target].dispatches_sha256 is not None:
+                self.dispatches(target)
             if self.manifest.targets[target].schedule is not None:
                 self.schedule(target)
 

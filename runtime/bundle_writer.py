@@ -26,6 +26,7 @@ from smartmem.runtime.archive import write_archive
 from smartmem.runtime.bundle import Bundle
 from smartmem.runtime.checksums import checksums
 from smartmem.runtime.manifest import (
+    DISPATCHES_FILE,
     KERNELS_FOLDER,
     MANIFEST_FILE,
     PLAN_FILE,
@@ -117,11 +118,13 @@ class BundleWriter:
         schedule: bytes | None = None,
         kernels: Mapping[str, bytes] | None = None,
         translated: str | None = None,
+        dispatches: str | None = None,
     ) -> None:
         """Stores one compiled form; what varies from compile to compile stays out of `report`.
 
         `schedule` and its `kernels`, by file name, are what our executor runs. `translated`, where
-        weights move under a budget: what another budget is written into.
+        weights move under a budget: what another budget is written into. `dispatches`: what each
+        dispatch computes, as IREE's stream phase.
         """
         if not TARGET_NAME.fullmatch(name):
             raise UserError(f"{name!r} cannot be the name of a target")
@@ -137,6 +140,8 @@ class BundleWriter:
                 (folder / KERNELS_FOLDER / file).write_bytes(code)
         if translated is not None:
             (folder / TRANSLATED_FILE).write_bytes(lzma.compress(translated.encode()))
+        if dispatches is not None:
+            (folder / DISPATCHES_FILE).write_bytes(lzma.compress(dispatches.encode()))
         self._targets[name] = TargetEntry(
             name=name,
             kind=kind,
@@ -149,6 +154,7 @@ class BundleWriter:
             schedule=None if schedule is None else schedule_path(name),
             schedule_sha256=None if schedule is None else hashlib.sha256(schedule).hexdigest(),
             translated_sha256=None if translated is None else sha256_of(folder / TRANSLATED_FILE),
+            dispatches_sha256=None if dispatches is None else sha256_of(folder / DISPATCHES_FILE),
         )
 
     def finish(

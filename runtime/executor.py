@@ -40,7 +40,7 @@ class ExecutorModule:
         outputs = [spec for spec in bundle.manifest.outputs if not spec.is_empty]
         self._outputs = outputs
         self._shapes = [spec.shape for spec in outputs]
-        device = native_api.open_device(_uuid_of(uri))
+        device = native_api.open_device(uuid_of(uri))
         schedule, kernels = bundle.schedule(target), bundle.kernels(target)
         files = [os.fsencode(path) for path in (schedule, kernels, bundle.weights)]
         cache = _cache_folder()
@@ -159,7 +159,7 @@ def _pointers(arrays: Sequence[NDArray[Any]]) -> Any:
     return (ctypes.c_void_p * len(arrays))(*(array.ctypes.data for array in arrays))
 
 
-def _uuid_of(uri: str) -> bytes:
+def uuid_of(uri: str) -> bytes:
     """The identity in a device's URI, as IREE writes it."""
     if not uri.startswith(_URI_START):
         raise UserError(f"{uri}: our executor runs on Vulkan devices only")

@@ -27,6 +27,7 @@ VMFB_FILE = "model.vmfb"
 SCHEDULE_FILE = "schedule"
 KERNELS_FOLDER = "kernels"
 TRANSLATED_FILE = "translated.mlir.xz"
+DISPATCHES_FILE = "dispatches.mlir.xz"
 
 # What a compiled function takes and gives, and what of the user's each type stands for.
 _BORDER_DTYPES = {
@@ -80,6 +81,7 @@ class TargetEntry:
     schedule: str | None = None
     schedule_sha256: str | None = None
     translated_sha256: str | None = None
+    dispatches_sha256: str | None = None
 
     @property
     def is_streamed(self) -> bool:

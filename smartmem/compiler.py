@@ -200,6 +200,7 @@ def _write(
                 schedule=build.compiled.module.schedule,
                 kernels=build.compiled.module.spirv,
                 translated=streamed.translated if streamed else None,
+                dispatches=build.compiled.stream_ir,
                 plan={
                     "layouts": build.layouts,
                     "weights": [e.name for e in build.entries],

@@ -60,6 +60,7 @@ def replan(
                 report=reports[name],
                 needs=entry.needs,
                 translated=translated,
+                dispatches=bundle.dispatches(name),
             )
         manifest = writer.finish(
             **{

@@ -173,6 +173,18 @@ def compile_to(phase: str, source: str, target: Target, cache: Cache) -> str:
     return held.decode()
 
 
+def compile_whole(source: str, target: Target, cache: Cache) -> bytes:
+    """The vmfb of a module that needs nothing of ours."""
+    parts = _identity(target, ["whole"])
+    key = key_of(source, parts)
+    held = cache.get(key)
+    if held is None:
+        with tempfile.TemporaryDirectory(prefix="smartmem-") as folder:
+            held = _run(source, target, [], Path(folder), "whole.vmfb").read_bytes()
+        cache.put(key, held, parts)
+    return held
+
+
 def compile_executables(stream_ir: str, target: Target, cache: Cache, packings: Packings) -> Module:
     """What runs, of a stream-phase module; ``packings`` of its weights, by the archive's entry."""
     extra = ["--compile-from=stream"]

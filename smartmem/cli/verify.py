@@ -12,6 +12,7 @@ from smartmem.cli.output import print_json, print_pairs, progress
 from smartmem.errors import MismatchError, SmartmemError, UserError
 
 if TYPE_CHECKING:
+    from smartmem.dispatches import DispatchReport
     from smartmem.locate import Search
     from smartmem.runtime.session import Executor
     from smartmem.verify import VerifyReport
@@ -32,6 +33,11 @@ if TYPE_CHECKING:
 @click.option(
     "--per-op", is_flag=True, help="Compare op by op, even where the outputs agree with eager."
 )
+@click.option(
+    "--per-dispatch",
+    is_flag=True,
+    help="Compare each Vulkan kernel of PATH with the CPU, alone and on random content; no SPEC.",
+)
 @json_option
 def command(
     path: Path,
@@ -42,12 +48,20 @@ def command(
     rtol: float | None,
     seed: int,
     per_op: bool,
+    per_dispatch: bool,
     as_json: bool,
 ) -> int:
     """Compare the compiled model at PATH with SPEC, given as for `smartmem compile`.
 
     Where they differ, the model is compiled again to find the first op that goes wrong.
     """
+    if per_dispatch:
+        if spec or source or per_op:
+            raise UserError(
+                "--per-dispatch compares with the CPU, not with a model",
+                hint="Leave SPEC, --source and --per-op out, or verify twice.",
+            )
+        return _per_dispatch(path, devices, rtol, seed, as_json)
     if (spec is None) == (source is None):
         raise UserError(
             "verify needs the model it compares with, once",
@@ -90,6 +104,47 @@ def command(
         for report, search in zip(reports, searches, strict=True):
             _print_report(report, search)
     return 0 if ok else MismatchError.exit_code
+
+
+def _per_dispatch(
+    path: Path, devices: tuple[str, ...], rtol: float | None, seed: int, as_json: bool
+) -> int:
+    from smartmem.dispatches import verify_dispatches
+    from smartmem.runtime.bundle import Bundle
+
+    bundle = Bundle.open(path)
+    with progress(as_json) as show:
+        reports = [
+            verify_dispatches(bundle, device=device, rtol=rtol, seed=seed, progress=show)
+            for device in devices
+        ]
+    ok = not any(report.wrong for report in reports)
+    if as_json:
+        rows = [report.as_json() for report in reports]
+        print_json({"path": str(path), "ok": ok, "devices": rows})
+    else:
+        for report in reports:
+            _print_dispatches(report)
+    return 0 if ok else MismatchError.exit_code
+
+
+def _print_dispatches(report: DispatchReport) -> None:
+    print_pairs([("device", report.device), ("target", report.target)])
+    worst = max((row.relative_l2 for row in report.dispatches), default=0.0)
+    print_pairs(
+        (
+            row.dispatch,
+            f"BAD relative L2 {row.relative_l2:.3g} (allowed {row.tolerance:g}) at "
+            f"{row.location or 'an unknown line'}",
+        )
+        for row in report.wrong
+    )
+    print_pairs((row.dispatch, f"not compared: {row.reason}") for row in report.unchecked)
+    total = len(report.dispatches)
+    if report.wrong:
+        click.echo(f"MISMATCH: {len(report.wrong)} of {total} distinct dispatches differ")
+    else:
+        click.echo(f"{total} distinct dispatches match the CPU, relative L2 {worst:.3g} at most")
 
 
 def _json(report: VerifyReport, search: Search | None) -> dict[str, Any]:
