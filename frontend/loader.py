@@ -48,6 +48,14 @@ def load_source(spec: str) -> Source:
     return _checked(spec, _attribute(spec, module, name))
 
 
+def named_callable(spec: str) -> Callable[..., Any]:
+    """What ``package.module:callable`` names. Raises UserError where there is no such thing."""
+    module, colon, name = spec.partition(":")
+    if not colon or not module or not name:
+        raise UserError(f"'{spec}' names no callable", hint="Give module:callable.")
+    return _attribute(spec, module, name)
+
+
 def _saved(path: Path) -> Source:
     if not path.is_file():
         raise UserError(f"{path}: {'is a folder' if path.is_dir() else 'no such file'}")

@@ -151,12 +151,12 @@ class Memory:
         with suppress(Exception):
             self._load(name, slot, "prefetch", users=0)
 
-    def drop_all(self) -> None:
-        """Lets go of all models, which nobody uses any more."""
+    def drop_idle(self) -> None:
+        """Lets go of all models that do not run."""
         with self._changed:
             self._changed.wait_for(lambda: all(s.state != "loading" for s in self._slots.values()))
             for name, slot in self._slots.items():
-                if slot.state == "ready":
+                if slot.state == "ready" and not slot.users:
                     self._evict(name, slot)
 
     def _load(self, name: str, slot: _Slot, kind: Kind, users: int) -> Runner:

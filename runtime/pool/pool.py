@@ -193,7 +193,7 @@ class Pool:
         for lane in lanes:
             lane.worker.join()
         self._loader.shutdown()
-        self.memory.drop_all()
+        self.memory.drop_idle()
 
     def __enter__(self) -> Self:
         return self

@@ -6,7 +6,7 @@ import os
 from typing import Any, Protocol
 
 from smartmem.runtime.bundle import Bundle
-from smartmem.runtime.devices import select
+from smartmem.runtime.devices import cpu_device, select
 from smartmem.runtime.session import Executor, Session
 
 
@@ -56,7 +56,7 @@ class BundleSource:
         self._wish = device
         self._executor: Executor = executor
         selected, entry = select(self.bundle.manifest, device)
-        self.device = selected.uri
+        self.device = "cpu" if selected == cpu_device() else selected.uri
         self.least_bytes = self.bundle.manifest.weights.bytes
         if entry.is_streamed:
             report = self.bundle.report(entry.name)

@@ -33,6 +33,7 @@ VERBS = {
     "report": "Show what became of each layout transformation, and why.",
     "explain": "Show all that is known of one op or tensor of a compiled model.",
     "plan": "Show how a model's weights move under a memory budget, or change the budget.",
+    "pool": "Run several models together under one memory budget, with deadlines.",
     "bench": "Measure models of the suite, smartmem against its peers.",
     "deploy": "Run and measure a compiled model on an Android device.",
     "devices": "List the devices of this machine.",
