@@ -1,9 +1,10 @@
 """The driving set under one pool: ``python -m smartmem.benchmarks.driving FILE [--size S]``.
 
 Three models see (objects, surfaces, depth) and one plans with what they saw, each once a period:
-all four on one device, or with ``--devices A,B`` the planner on the second. The period is chosen so that the admission test counts a given utilisation; the set runs at several, those that
-are refused too, and what was promised stands beside what happened. The tables of docs/pool.md are
-made of the file: ``--render``.
+all four on one device, or with ``--devices A,B`` the planner on the second. The period is chosen
+so that the admission test counts a given utilisation; the set runs at several, those that are
+refused too, and what was promised stands beside what happened. The tables of docs/pool.md are made
+of the file: ``--render``.
 
 ``scene`` is the planner's feed in a file for ``smartmem pool``, too.
 """
@@ -206,8 +207,9 @@ def tables(data: Mapping[str, Any]) -> Iterator[str]:
     )
     yield ""
     yield (
-        "| three on, planner on | budget MiB | of weights | held at most MiB | in memory | period ms | used, as counted "
-        "| admitted | planner promised ms | planner min, median, max ms | missed, of runs |"
+        "| three on, planner on | budget MiB | of weights | held at most MiB | in memory "
+        "| period ms | used, as counted | admitted | planner promised ms "
+        "| planner min, median, max ms | missed, of runs |"
     )
     yield "|---|---|---|---|---|---|---|---|---|---|---|"
     for row in data["rows"]:

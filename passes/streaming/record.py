@@ -1,5 +1,6 @@
 """A plan together with what it was made for: what ``plan.json`` keeps, and what is shown of it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,8 @@ from smartmem.passes.streaming.problem import Problem
 
 # What the trade-off curve shows, in shares of the way from the smallest budget to all weights.
 _CURVE = (0.0, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+# Those of them that are measured: each is a model to be written.
+_MEASURED = (0.0, 0.1, 0.2, 0.5, 1.0)
 # Of a run with the budget that ``auto`` chooses over one with all weights in memory.
 _AUTO_SLOWDOWN = 1.5
 # The solver's part of a point of the curve: the greedy plan is within a few per cent.
@@ -117,8 +120,13 @@ def cheapest(problem: Problem) -> int:
 
 def curve(problem: Problem) -> list[dict[str, Any]]:
     """Summaries of plans from the smallest budget to that of all weights."""
-    least, most = problem.smallest_budget_bytes, problem.total_bytes
-    budgets = dict.fromkeys(least + round(share * (most - least)) for share in _CURVE)
     return [
-        plan_for(problem, Budget(size_bytes=size), _CURVE_SECONDS).summary() for size in budgets
+        plan_for(problem, Budget(size_bytes=size), _CURVE_SECONDS).summary()
+        for size in curve_budgets(problem, _CURVE)
     ]
+
+
+def curve_budgets(problem: Problem, shares: Sequence[float] = _MEASURED) -> list[int]:
+    """Budgets in bytes, at such shares of the way from the smallest to all weights."""
+    least, most = problem.smallest_budget_bytes, problem.total_bytes
+    return list(dict.fromkeys(least + round(share * (most - least)) for share in shares))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
@@ -10,10 +12,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from smartmem.cli.options import budget_option, chosen_target, json_option
-from smartmem.cli.output import milliseconds, print_json, print_pairs, progress
+from smartmem.cli.output import milliseconds, print_json, print_pairs, progress, size
 from smartmem.errors import UserError
 
 if TYPE_CHECKING:
+    from smartmem.compiler import Progress
+    from smartmem.passes.streaming.problem import Problem
     from smartmem.passes.streaming.record import Record
     from smartmem.runtime.bundle import Bundle
 
@@ -33,8 +37,16 @@ _RUNS = 8
 )
 @click.option("--steps", is_flag=True, help="One line for each step.")
 @click.option("--curve", is_flag=True, help="Budget against latency, from the smallest on.")
-@click.option("--measure", metavar="DEVICE", help="Run the model there, beside the prediction.")
-@click.option("--plot", type=click.Path(path_type=Path), help="Write the plan as an SVG here.")
+@click.option(
+    "--measure",
+    metavar="DEVICE",
+    help="Run the model there, beside the prediction; with --curve, a model for each budget.",
+)
+@click.option(
+    "--plot",
+    type=click.Path(path_type=Path),
+    help="Write the plan as an SVG here; with --curve, that, too.",
+)
 @json_option
 def command(
     path: Path,
@@ -69,10 +81,14 @@ def command(
                 replan(path, budget, out=out, targets=(name,), progress=show)
                 bundle = Bundle.open(out)
                 record = _record(bundle, name)
-        points = records.curve(record.problem) if curve else []
+        points = records.curve(record.problem) if curve and not measure else []
+        if curve and measure:
+            points = list(_measured_curve(bundle, name, measure, record.problem, show))
         measured = _measured(bundle, measure) if measure else None
     if plot is not None:
-        plot.write_text(plan_view.picture(f"{path.name}, {name}", record), encoding="utf-8")
+        measured_s = measured["warm_median_seconds"] if measured else None
+        drawn = plan_view.picture(f"{path.name}, {name}", record, points, measured_s)
+        plot.write_text(drawn, encoding="utf-8")
     rows = plan_view.rows(record)
     if as_json:
         document: dict[str, Any] = {
@@ -107,6 +123,23 @@ def _record(bundle: Bundle, target: str) -> Record:
             hint="Compile it with --budget (100% keeps all weights in memory).",
         )
     return Record.from_json(plan)
+
+
+def _measured_curve(
+    bundle: Bundle, target: str, device: str, problem: Problem, show: Progress
+) -> Iterator[dict[str, Any]]:
+    """Points of the curve, each written as a model of its own and run."""
+    from smartmem.passes.streaming.record import curve_budgets
+    from smartmem.replan import replan
+    from smartmem.runtime.bundle import Bundle
+
+    with tempfile.TemporaryDirectory(prefix="smartmem-plan-") as folder:
+        for budget_bytes in curve_budgets(problem):
+            show(f"measuring {size(budget_bytes)}")
+            out = Path(folder) / f"{budget_bytes}.smartmem"
+            made = replan(bundle.path, budget_bytes, out=out, targets=(target,))
+            warm_s = _measured(Bundle.open(made.path), device)["warm_median_seconds"]
+            yield {**made.reports[target]["streaming"], "measured_seconds": warm_s}
 
 
 def _measured(bundle: Bundle, device: str) -> dict[str, Any]:

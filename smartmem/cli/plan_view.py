@@ -1,6 +1,7 @@
 """What ``smartmem plan`` shows of a plan: numbers by step, lines of text, a picture.
 
-The picture is plain SVG: memory over time above, loads against dispatches below, on one time axis.
+The picture is plain SVG: memory over time above, loads against dispatches below, on one time axis;
+then, where it is asked for, budget against latency.
 """
 
 from __future__ import annotations
@@ -8,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate, pairwise
 from typing import Any
-from xml.sax.saxutils import escape
 
+from smartmem.cli import svg
 from smartmem.cli.output import milliseconds, size
 from smartmem.passes.streaming.record import Record, compared
 
@@ -113,8 +114,10 @@ def curve_lines(points: Rows) -> Iterator[str]:
     """The table of ``--curve``: budget against latency; nothing without points."""
     if not points:
         return
-    form = "{:>12} {:>7} {:>12} {:>10} {:>14}"
-    yield form.format("budget", "share", "latency ms", "slower", "read in a run")
+    form = "{:>12} {:>7} {:>12} {:>10} {:>14} {:>12}"
+    is_measured = any("measured_seconds" in point for point in points)
+    last = "measured ms" if is_measured else ""
+    yield form.format("budget", "share", "latency ms", "slower", "read in a run", last).rstrip()
     for point in points:
         slower = point["predicted_us"] / point["predicted_preloaded_us"] - 1
         yield form.format(
@@ -123,54 +126,73 @@ def curve_lines(points: Rows) -> Iterator[str]:
             f"{point['predicted_us'] / 1e3:.2f}",
             f"{slower:+.0%}",
             size(point["streamed_bytes"]),
-        )
+            f"{point['measured_seconds'] * 1e3:.2f}" if is_measured else "",
+        ).rstrip()
 
 
-def picture(title: str, record: Record) -> str:
-    """The plan as SVG."""
+def picture(title: str, record: Record, points: Rows = (), measured_s: float | None = None) -> str:
+    """The plan as SVG: memory, loads, what is pinned; with points of the curve, that, too.
+
+    ``measured_s``: what a run under this plan took.
+    """
     steps = rows(record)
     pinned = record.plan.pinned_bytes(record.coarse.problem)
     end = max(steps[-1]["start_us"] + steps[-1]["time_us"], 1e-9)
     most = max(record.budget_bytes, *(row["memory_bytes"] for row in steps))
     loads = max(1, *(max(row["hidden_bytes"], row["exposed_bytes"]) for row in steps))
-    parts = [_text(_LEFT, 16, f"{title}: weight memory, budget {size(record.budget_bytes)}")]
+    memory, below = (_panel(top) for top in (_TOP, _TOP + _PANEL + _GAP))
+    budget = f"budget {size(record.budget_bytes)}"
+    parts = [svg.text(_LEFT, 16, f"{title}: pinned (grey) and streamed (blue) weights, {budget}")]
     for row in steps:
-        start = row["start_us"] - row["wait_us"]
-        span = (start / end, (row["wait_us"] + row["time_us"]) / end)
-        parts.append(_bar(span, 0, pinned / most, _TOP, _PINNED))
-        parts.append(_bar(span, pinned / most, row["memory_bytes"] / most, _TOP, _ARENA))
-    parts.append(_level(record.budget_bytes / most, _TOP))
-    below = _TOP + _PANEL + _GAP
-    parts.append(_text(_LEFT, below - 12, "loads: hidden behind a step (green), exposed (red)"))
+        start, width = row["start_us"] - row["wait_us"], row["wait_us"] + row["time_us"]
+        span = (start / end, width / end)
+        parts.append(memory.bar(*span, 0, pinned / most, _PINNED))
+        parts.append(memory.bar(*span, pinned / most, row["memory_bytes"] / most, _ARENA))
+    parts.append(memory.level(record.budget_bytes / most))
+    heading = "loads: hidden behind a step (green), exposed (red)"
+    parts.append(svg.text(_LEFT, below.top - 12, heading))
     for row in steps:
         hidden = (row["start_us"] / end, row["time_us"] / end)
         exposed = ((row["start_us"] - row["wait_us"]) / end, row["wait_us"] / end)
-        parts.append(_bar(hidden, 0, row["hidden_bytes"] / loads, below, _HIDDEN))
-        parts.append(_bar(exposed, 0, row["exposed_bytes"] / loads, below, _EXPOSED))
-    for top, label in ((_TOP, size(most)), (below, size(loads))):
-        parts.append(_text(4, top + 10, label))
-        parts.append(_text(4, top + _PANEL, "0"))
-    foot = below + _PANEL + 18
-    parts += [_text(_LEFT, foot, "0"), _text(_WIDTH - 70, foot, milliseconds(end / 1e6))]
-    attributes = f'width="{_WIDTH}" height="{foot + 10}" font-family="sans-serif" font-size="11"'
-    body = "\n".join(['<rect width="100%" height="100%" fill="white"/>', *parts])
-    return f'<svg xmlns="http://www.w3.org/2000/svg" {attributes}>\n{body}\n</svg>\n'
+        parts.append(below.bar(*hidden, 0, row["hidden_bytes"] / loads, _HIDDEN))
+        parts.append(below.bar(*exposed, 0, row["exposed_bytes"] / loads, _EXPOSED))
+    parts += [*_scale(memory, size(most)), *_scale(below, size(loads))]
+    foot = below.bottom + 18
+    parts += [svg.text(_LEFT, foot, "0"), svg.text(_WIDTH - 70, foot, milliseconds(end / 1e6))]
+    took = milliseconds(record.planned.latency_us / 1e6) + " predicted"
+    took += "" if measured_s is None else f", {milliseconds(measured_s)} measured"
+    names = _pinned(record) if record.plan.pinned else "nothing"
+    parts += [svg.text(_LEFT, foot + 20, took), svg.text(_LEFT, foot + 36, f"pinned: {names}")]
+    foot += 36
+    if points:
+        panel = _panel(foot + 34)
+        parts += _curve_parts(panel, points)
+        foot = panel.bottom + 18
+    return svg.document(_WIDTH, foot + 10, parts)
 
 
-def _bar(span: tuple[float, float], low: float, high: float, top: float, colour: str) -> str:
-    """A rectangle in a panel, all in fractions of it."""
-    across = _WIDTH - _LEFT - 10
-    x, width = _LEFT + span[0] * across, span[1] * across
-    y, height = top + (1 - high) * _PANEL, (high - low) * _PANEL
-    return (
-        f'<rect x="{x:.2f}" y="{y:.2f}" width="{width:.2f}" height="{height:.2f}" fill="{colour}"/>'
-    )
+def _panel(top: float) -> svg.Panel:
+    return svg.Panel(_LEFT, top, _WIDTH - _LEFT - 10, _PANEL)
 
 
-def _level(high: float, top: float) -> str:
-    y = top + (1 - high) * _PANEL
-    return f'<line x1="{_LEFT}" y1="{y:.2f}" x2="{_WIDTH - 10}" y2="{y:.2f}" stroke="black"/>'
+def _scale(panel: svg.Panel, highest: str) -> tuple[str, str]:
+    return svg.text(4, panel.top + 10, highest), svg.text(4, panel.bottom, "0")
 
 
-def _text(x: float, y: float, text: str) -> str:
-    return f'<text x="{x}" y="{y}">{escape(text)}</text>'
+def _curve_parts(panel: svg.Panel, points: Rows) -> Iterator[str]:
+    """Budget against latency: predicted as a line, measured as dots."""
+    least, most = points[0]["budget_bytes"], points[-1]["budget_bytes"]
+    across = max(most - least, 1)
+    predicted = [(p["budget_bytes"], p["predicted_us"]) for p in points]
+    measured = [
+        (p["budget_bytes"], 1e6 * p["measured_seconds"]) for p in points if "measured_seconds" in p
+    ]
+    high = max(time_us for _, time_us in [*predicted, *measured])
+    heading = "latency by budget: predicted (line)" + (", measured (dots)" if measured else "")
+    yield svg.text(_LEFT, panel.top - 12, heading)
+    yield panel.line([((b - least) / across, t / high) for b, t in predicted], _ARENA)
+    for budget, time_us in measured:
+        yield panel.dot((budget - least) / across, time_us / high, _EXPOSED)
+    yield from _scale(panel, milliseconds(high / 1e6))
+    yield svg.text(_LEFT, panel.bottom + 18, size(least))
+    yield svg.text(_WIDTH - 70, panel.bottom + 18, size(most))

@@ -96,7 +96,7 @@ def test_the_verb_shows_a_plan_and_writes_another(
     assert main(["plan", whole, "--budget", "60%", "-o", str(out), "--plot", str(picture)]) == 0
     assert "exposed" in capsys.readouterr().out
     assert ElementTree.parse(picture).getroot().tag.endswith("svg")
-    assert main(["plan", str(out), "--curve", "--measure", "cpu", "--json"]) == 0
+    assert main(["plan", str(out), "--curve", "--json"]) == 0
     shown = json.loads(capsys.readouterr().out)
     assert shown["peak_weight_bytes"] <= shown["budget_bytes"]
     assert (
@@ -106,7 +106,16 @@ def test_the_verb_shows_a_plan_and_writes_another(
     assert min(other["predicted_us"] for other in shown["compared"]) >= shown["bound_us"]
     latencies = [point["predicted_us"] for point in shown["curve"]]
     assert latencies[-1] == shown["predicted_preloaded_us"] == min(latencies)
+    few = ["--curve", "--measure", "cpu", "--plot", str(picture), "--json"]
+    assert main(["plan", str(out), *few]) == 0
+    shown = json.loads(capsys.readouterr().out)
     assert shown["measured"]["warm_median_seconds"] > 0
+    budgets = [point["budget_bytes"] for point in shown["curve"]]
+    assert budgets == sorted(set(budgets)) and budgets[0] == shown["smallest_budget_bytes"]
+    assert all(point["measured_seconds"] > 0 for point in shown["curve"])
+    assert all(p["peak_weight_bytes"] <= p["budget_bytes"] for p in shown["curve"])
+    drawn = picture.read_text(encoding="utf-8")
+    assert drawn.count("<circle") == len(budgets) and "pinned: " in drawn
     assert main(["plan", str(out), "--steps"]) == 0
     assert "longest dispatch" in capsys.readouterr().out
 
