@@ -43,11 +43,13 @@ class Options:
     check_parameters: "content" compares all parameters' bytes at each call (about 0.1 ms per MB);
     "version" trusts PyTorch's version counters, which edits through ``.data`` do not move.
     strict: an op that cannot be compiled is an error, with a table of all, and never runs in eager.
+    fast_math: arithmetic may be rewritten in ways that change rounding (docs/rewriting.md).
     """
 
     device: str = "auto"
     check_parameters: str = "content"
     strict: bool = False
+    fast_math: bool = False
 
     @classmethod
     def of(cls, given: Mapping[str, Any] | None) -> "Options":
@@ -64,8 +66,9 @@ class Options:
             raise UserError(
                 f"check_parameters is 'content' or 'version', not '{options.check_parameters}'"
             )
-        if not isinstance(options.strict, bool):
-            raise UserError(f"strict is True or False, not {options.strict!r}")
+        for name in ("strict", "fast_math"):
+            if not isinstance(getattr(options, name), bool):
+                raise UserError(f"{name} is True or False, not {getattr(options, name)!r}")
         return options
 
 
@@ -149,6 +152,7 @@ class _Plan:
                 device=devices.find(options.device),
                 folder=folder,
                 strict=options.strict,
+                fast_math=options.fast_math,
             )
         except BaseException:
             self.close()

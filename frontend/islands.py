@@ -53,6 +53,7 @@ def build(
     device: Device,
     folder: Path,
     strict: bool,
+    fast_math: bool,
 ) -> Built:
     """``graph`` for arguments like these, its artefacts in ``folder``.
 
@@ -73,7 +74,7 @@ def build(
     for part in pieces.parts:
         session = None
         try:
-            session = _compile(part, device, folder)
+            session = _compile(part, device, folder, fast_math=fast_math)
         except DeviceError:
             raise
         except Exception as error:
@@ -127,11 +128,12 @@ def _share_memory(arguments: Sequence[Any]) -> bool:
     return len(set(map(storage, dense))) < len(dense)
 
 
-def _compile(part: Part, device: Device, folder: Path) -> Session:
+def _compile(part: Part, device: Device, folder: Path, *, fast_math: bool) -> Session:
     from smartmem.compiler import compile_model
 
     out = folder / f"{part.name}.smartmem"
-    compile_model(part.module, part.examples, targets=(device.target,), out=out)
+    targets = (device.target,)
+    compile_model(part.module, part.examples, targets=targets, out=out, fast_math=fast_math)
     return load(out, device=device.uri)
 
 

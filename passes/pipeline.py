@@ -13,6 +13,7 @@ from smartmem.passes.fuse_joins import FuseJoinsPass
 from smartmem.passes.fuse_reads import FuseReadsPass
 from smartmem.passes.lower_to_linalg import LowerToLinalgPass
 from smartmem.passes.pack_textures import PackTexturesPass
+from smartmem.passes.rewrite_algebra import RewriteAlgebraPass
 from smartmem.passes.rewrite_scales import RewriteScalesPass
 from smartmem.passes.rules.kernels import KernelLimits
 from smartmem.passes.select_layouts import SelectLayoutsPass
@@ -22,14 +23,22 @@ from smartmem.passes.verify_lowered import VerifyLoweredPass
 from smartmem.spelling import did_you_mean
 
 
-def layout_passes(device: DeviceKind, target: str = "generic") -> list[Pass]:
-    """From the imported graph to a layout for every tensor; ``target`` names the device."""
+def layout_passes(
+    device: DeviceKind, target: str = "generic", *, fast_math: bool = False
+) -> list[Pass]:
+    """From the imported graph to a layout for every tensor; ``target`` names the device.
+
+    ``fast_math``: whether arithmetic may be rewritten in ways that change rounding.
+    """
     return [
         # First: what is left of a chain of views is one index map, so later passes see real
         # producers and consumers.
         EliminateViewsPass(),
         # After the first: pieces are single views of one tensor, which is what it looks for.
         EliminateConcatsPass(),
+        # Between the two: equal views are equal index maps by now, and views that it moves behind a
+        # function compose with their neighbours next.
+        RewriteAlgebraPass(fast_math=fast_math),
         # Again: the views that concatenations have become compose with their neighbours.
         EliminateViewsPass(),
         # After the views, which may be all that stands between a pad and its reader; before what

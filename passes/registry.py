@@ -11,6 +11,7 @@ from smartmem.passes.fuse_joins import FuseJoinsPass
 from smartmem.passes.fuse_reads import FuseReadsPass
 from smartmem.passes.lower_to_linalg import LowerToLinalgPass
 from smartmem.passes.pack_textures import PackTexturesPass
+from smartmem.passes.rewrite_algebra import RewriteAlgebraPass
 from smartmem.passes.rewrite_scales import RewriteScalesPass
 from smartmem.passes.select_layouts import SelectLayoutsPass
 from smartmem.passes.select_paddings import SelectPaddingsPass
@@ -21,6 +22,7 @@ PASSES: dict[str, Callable[..., Pass]] = {
     for cls in (
         EliminateViewsPass,
         EliminateConcatsPass,
+        RewriteAlgebraPass,
         EliminatePadsPass,
         RewriteScalesPass,
         SelectPaddingsPass,

@@ -119,6 +119,7 @@ class BundleWriter:
         kernels: Mapping[str, bytes] | None = None,
         translated: str | None = None,
         dispatches: str | None = None,
+        fast_math: bool = False,
     ) -> None:
         """Stores one compiled form; what varies from compile to compile stays out of `report`.
 
@@ -155,6 +156,7 @@ class BundleWriter:
             schedule_sha256=None if schedule is None else hashlib.sha256(schedule).hexdigest(),
             translated_sha256=None if translated is None else sha256_of(folder / TRANSLATED_FILE),
             dispatches_sha256=None if dispatches is None else sha256_of(folder / DISPATCHES_FILE),
+            fast_math=fast_math,
         )
 
     def finish(

@@ -67,7 +67,8 @@ class TargetEntry:
     """One compiled form: `kind` is "cpu" or "vulkan", `iree_target` what IREE was told.
 
     `sha256` is the hash of the vmfb; plan, report and schedule have theirs, and the schedule holds
-    those of the kernels. Without a schedule IREE's runtime alone can run it.
+    those of the kernels. Without a schedule IREE's runtime alone can run it. `fast_math`: whether
+    its arithmetic was rewritten in ways that change rounding.
     """
 
     name: str
@@ -82,6 +83,7 @@ class TargetEntry:
     schedule_sha256: str | None = None
     translated_sha256: str | None = None
     dispatches_sha256: str | None = None
+    fast_math: bool = False
 
     @property
     def is_streamed(self) -> bool:

@@ -78,6 +78,7 @@ class _TargetBuild:
     textures: dict[str, Packing]
     moves: list[Move]
     seconds: dict[str, float]
+    fast_math: bool
 
 
 def compile_model(
@@ -92,6 +93,7 @@ def compile_model(
     disabled_passes: Sequence[str] = (),
     storage: Storage = "buffer",
     budget: str | int | None = None,
+    fast_math: bool = False,
 ) -> CompiledModel:
     """Compile ``source`` for the shapes of its example inputs and write the artefact to ``out``.
 
@@ -101,7 +103,8 @@ def compile_model(
     how our executor's kernels read weights on Vulkan, as "buffer", "texel", "image" or, by target,
     "auto". ``budget`` bounds the memory for weights (bytes, ``"512MiB"``, ``"50%"`` of them): what
     does not fit is read from the archive in each run. Without it all weights are loaded once and
-    stay.
+    stay. ``fast_math``: arithmetic may be rewritten in ways that change rounding, or that assume
+    that nothing overflows (docs/rewriting.md).
 
     Raises UserError for a model that cannot be exported or a budget that it cannot keep,
     UnsupportedError with a table of all unsupported ops, CompileError where IREE fails (a
@@ -127,7 +130,7 @@ def compile_model(
             # What the model computes, without Python lines; printing needs the context.
             module_hash = hashlib.sha256(program.module.operation.get_asm().encode()).hexdigest()
         builds = [
-            _build(text, t, clock.progress, cache, disabled_passes, wanted)
+            _build(text, t, clock.progress, cache, disabled_passes, wanted, fast_math=fast_math)
             for t in _distinct(resolved.values())
         ]
     return _write(Path(out), program, module_hash, builds, clock)
@@ -144,6 +147,8 @@ def _build(
     cache: Cache | None,
     disabled: Sequence[str],
     budget: Budget | None,
+    *,
+    fast_math: bool,
 ) -> _TargetBuild:
     """One target: its own copy of the module through all passes and IREE."""
     from smartmem.dialects._mlir import ir
@@ -156,8 +161,8 @@ def _build(
     with clock.phase("passes", f"{target.name}: laying out"):
         module = ir.Module.parse(text)
         found = moves.number(module)
-        laying_out = pipeline.without(pipeline.layout_passes(target.kind, target.name), disabled)
-        reports = pipeline.run(laying_out, module)
+        laying_out = pipeline.layout_passes(target.kind, target.name, fast_math=fast_math)
+        reports = pipeline.run(pipeline.without(laying_out, disabled), module)
         entries = archive_entries(module)
         layouts = tensor_layouts(module)
         textures = pack_textures.packings(module)
@@ -168,7 +173,9 @@ def _build(
     progress(f"{target.name}: iree-compile")
     compiled = compile_module(lowered, target, cache, budget, textures)
     seconds = {**clock.seconds, **compiled.seconds}
-    return _TargetBuild(target, compiled, entries, reports, layouts, textures, traced, seconds)
+    return _TargetBuild(
+        target, compiled, entries, reports, layouts, textures, traced, seconds, fast_math
+    )
 
 
 def _write(
@@ -209,6 +216,7 @@ def _write(
                     **({"streaming": streamed.record.to_json()} if streamed else {}),
                 },
                 report=report,
+                fast_math=build.fast_math,
             )
         manifest = writer.finish(
             inputs=program.inputs,

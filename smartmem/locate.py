@@ -156,7 +156,12 @@ class _Probing:
         with tempfile.TemporaryDirectory(prefix="smartmem-verify-") as folder:
             out = Path(folder) / "probe.smartmem"
             compile_model(
-                probe, self.case[0], self.case[1], targets=(self.session.target,), out=out
+                probe,
+                self.case[0],
+                self.case[1],
+                targets=(self.session.target,),
+                out=out,
+                fast_math=self.session.manifest.targets[self.session.target].fast_math,
             )
             results = load(out, device=self.session.device.uri)(*self.case[0], **self.case[1])
             return [as_numpy(value) for value in results]

@@ -61,6 +61,7 @@ def replan(
                 needs=entry.needs,
                 translated=translated,
                 dispatches=bundle.dispatches(name),
+                fast_math=entry.fast_math,
             )
         manifest = writer.finish(
             **{

@@ -24,3 +24,11 @@ def pass_on(old: Any, new: Any) -> None:
     value = number_of(old)
     if value is not None:
         set_number(new, value)
+
+
+def attributes_but_number(op: Any) -> list[tuple[str, Any]]:
+    """What an op is beside its operands and type, by name: two with the same differ in nothing but
+    their number.
+    """
+    attributes = op.operation.attributes
+    return [(name, attributes[name]) for name in attributes if name != _NUMBER]

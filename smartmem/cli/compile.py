@@ -35,6 +35,12 @@ if TYPE_CHECKING:
 )
 @storage_option
 @budget_option
+@click.option(
+    "--fast-math",
+    is_flag=True,
+    help="Rewrite arithmetic in ways that change rounding, or assume that nothing overflows: "
+    "docs/rewriting.md.",
+)
 @json_option
 def command(
     spec: str,
@@ -43,6 +49,7 @@ def command(
     disabled: tuple[str, ...],
     storage: Storage,
     budget: str | None,
+    fast_math: bool,
     as_json: bool,
 ) -> None:
     """Compile SPEC: a .pt2 file, module:callable returning (model, inputs), or suite:NAME."""
@@ -71,6 +78,7 @@ def command(
             disabled_passes=disabled,
             storage=storage,
             budget=budget,
+            fast_math=fast_math,
         )
     if compiled.dropped:
         click.echo(
