@@ -1,21 +1,23 @@
-"""Views that contractions read through are marked, so that nothing copies what they show.
+"""Views that contractions read through are marked, so that nothing copies what they show; so are
+convolutions that read windows, which lie side by side, where they are.
 
     %1 = layout.view %0 (windows of %0)         %1 = layout.view %0 (windows of %0) {read_in_place}
     %2 = layout.contract %1, %w           ==>   %2 = layout.contract %1, %w
 
 Which ones, ``rules/reads.py`` says. The lowering splits the loops of the reader as the view splits
 dims. On entry: every tensor has its layout. On exit: the same, with ``read_in_place`` on the views
-that are not made.
+that are not made and on the convolutions that write no patches out.
 """
 
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from smartmem.dialects.layout.ops import ViewOp
+from smartmem.dialects.layout.ops import ConvOp, ViewOp
 from smartmem.passes.analysis.reads import mark_read_in_place
 from smartmem.passes.base import PassReport, block_ops, check_device, functions, result_bytes
 from smartmem.passes.rules.classes import movement
-from smartmem.passes.rules.reads import read_in_place
+from smartmem.passes.rules.kernels import KernelLimits
+from smartmem.passes.rules.reads import patches_in_place, read_in_place
 from smartmem.passes.target import DeviceKind
 
 
@@ -23,11 +25,13 @@ from smartmem.passes.target import DeviceKind
 class FuseReadsPass:
     """``device``: 'cpu' or 'vulkan'; only Vulkan's kernels have tiles for such loops.
 
-    ``promotes``: whether the target has tiles in shared memory, which want few loops.
+    ``promotes``: whether the target has tiles in shared memory, which want few loops. ``limits``
+    are the target's; without them no convolution is marked.
     """
 
     device: DeviceKind = "vulkan"
     promotes: bool = False
+    limits: KernelLimits | None = None
     name: ClassVar[str] = "smartmem-fuse-reads"
 
     def __post_init__(self) -> None:
@@ -35,10 +39,15 @@ class FuseReadsPass:
 
     def run(self, module: Any) -> PassReport:
         """Every view by itself: loops that suit two views suit either."""
-        views = [op for f in functions(module) for op in block_ops(f) if isinstance(op, ViewOp)]
+        ops = [op for function in functions(module) for op in block_ops(function)]
+        views = [op for op in ops if isinstance(op, ViewOp)]
         moving = [view for view in views if movement(view) == "transpose"]
         taken = [v for v in moving if read_in_place(v, self.device, self.promotes).taken]
-        for view in taken:
-            mark_read_in_place(view)
+        convs = [op for op in ops if isinstance(op, ConvOp)]
+        reading = [c for c in convs if patches_in_place(c, self.device, self.limits).taken]
+        for op in (*taken, *reading):
+            mark_read_in_place(op)
         size = sum(result_bytes(view.result) for view in taken)
-        return PassReport(self.name, {"views_read_in_place": len(taken), "bytes_not_copied": size})
+        size += sum(result_bytes(op.input) for op in reading)
+        gains = {"views_read_in_place": len(taken), "patches_read_in_place": len(reading)}
+        return PassReport(self.name, {**gains, "bytes_not_copied": size})

@@ -86,7 +86,9 @@ def run_step(step: Step, module: Any) -> None:
     factory = PASSES.get(step.name)
     if factory is None:
         raise UserError(f"unknown pass '{step.name}'{_nearest(step.name)}")
-    defaults = {field.name: field.default for field in dataclasses.fields(cast(Any, factory))}
+    # What is nothing by default is no text, either: it comes from a target's file.
+    fields = dataclasses.fields(cast(Any, factory))
+    defaults = {field.name: field.default for field in fields if field.default is not None}
     for option in step.options:
         if option not in defaults:
             raise UserError(

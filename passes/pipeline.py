@@ -68,7 +68,7 @@ def lowering_passes(device: DeviceKind, limits: KernelLimits | None = None) -> l
     return [
         # After selection: whether a view moves elements depends on the layouts on both sides.
         # Before the blocks, which may write what a view that is left would have to turn.
-        FuseReadsPass(device=device, promotes=promotes),
+        FuseReadsPass(device=device, promotes=promotes, limits=limits),
         # After selection: only windows in the right layout are worth a kernel of their own. Per
         # device: the price of a border read in the kernel is.
         FuseBlocksPass(device=device, lanes=lanes),

@@ -23,12 +23,16 @@ _READ = "read_in_place"
 
 
 def is_read_in_place(op: Any) -> bool:
-    """Whether ``op`` is a view that its readers read through (``fuse_reads``)."""
+    """Whether ``op`` is a view that its readers read through, or a convolution that reads windows
+    where they lie (``fuse_reads``).
+    """
     return _READ in op.operation.attributes
 
 
 def mark_read_in_place(op: Any) -> None:
-    """Let the readers of the view ``op`` read through it."""
+    """Let the readers of the view ``op`` read through it; the convolution ``op`` read its windows
+    where they lie.
+    """
     op.operation.attributes[_READ] = ir.UnitAttr.get()
 
 

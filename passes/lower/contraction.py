@@ -9,6 +9,7 @@ from typing import Any
 from smartmem.dialects.layout.maps import contraction_dims
 from smartmem.dialects.layout.ops import ContractOp, element_type, shape
 from smartmem.passes.analysis.joins import producer
+from smartmem.passes.analysis.products import Map, merge_groups
 from smartmem.passes.analysis.reads import Reading, common_parts, is_read_in_place, split, through
 from smartmem.passes.lower import scalars
 from smartmem.passes.lower.builder import (
@@ -25,8 +26,6 @@ from smartmem.passes.lower.builder import (
 )
 from smartmem.passes.lower.registry import lowers
 from smartmem.passes.lower.structure import reshaped, stepped
-
-Map = tuple[int, ...]
 
 
 @lowers(ContractOp)
@@ -111,29 +110,6 @@ def sum_of_products(
     init = filled(0, [sizes[i] for i in merged[-1]], wide)
     result = narrowed(generic(operands, init, dims(merged[-1]), kinds, body), element)
     return expanded(result, [[extents[d] for d in groups[i]] for i in merged[-1]])
-
-
-def merge_groups(maps: Sequence[Map], rank: int) -> list[list[int]]:
-    """Runs of loop dims that are adjacent and in the same order in every map they occur in, longest
-    first found.
-
-    Parallel dims come before reduction dims, each in the result's or the first operand's order.
-    """
-    order = [*maps[-1], *(d for m in maps[:-1] for d in m if d not in maps[-1])]
-    groups: list[list[int]] = []
-    for d in dict.fromkeys(order):
-        if groups and _follows(maps, groups[-1][-1], d):
-            groups[-1].append(d)
-        else:
-            groups.append([d])
-    if sum(map(len, groups)) != rank:
-        raise ValueError("a loop dim occurs in no map")
-    return groups
-
-
-def _follows(maps: Sequence[Map], a: int, b: int) -> bool:
-    """Whether ``b`` stands right after ``a`` in every map that has either."""
-    return all(a in m and b in m and m.index(b) == m.index(a) + 1 for m in maps if a in m or b in m)
 
 
 def _collapsed(value: Any, loop_dims: Map, groups: Sequence[Sequence[int]]) -> Any:

@@ -13,6 +13,8 @@ from typing import Any
 from smartmem.dialects._mlir import ir, linalg
 from smartmem.dialects.layout.ops import ConvOp, element_type, shape
 from smartmem.passes.analysis.blocks import block_of
+from smartmem.passes.analysis.products import Patches
+from smartmem.passes.analysis.reads import is_read_in_place
 from smartmem.passes.analysis.windows import Window
 from smartmem.passes.lower import scalars
 from smartmem.passes.lower.builder import (
@@ -33,7 +35,7 @@ from smartmem.passes.lower.builder import (
 from smartmem.passes.lower.contraction import sum_of_products
 from smartmem.passes.lower.registry import lowers
 from smartmem.passes.lower.windows import named_window, pad_physical
-from smartmem.passes.rules.windows import is_depthwise
+from smartmem.passes.rules.windows import is_depthwise, is_product
 
 _CHANNELS_LAST = {
     1: linalg.Conv1DNwcWcfOp,
@@ -47,7 +49,7 @@ def conv(low: Lowering, op: Any) -> Any:
     """Choose the form."""
     window = Window.of(op, shape(op.weight)[2:])
     groups = ir.IntegerAttr(op.attributes["groups"]).value
-    if groups == 1 and window.side_by_side():
+    if is_product(op):
         return _tiled(low, op, window)
     x = pad_physical(low, op, window, 0.0)
     if block_of(op) is not None and is_depthwise(op):
@@ -65,27 +67,19 @@ def conv(low: Lowering, op: Any) -> Any:
 def _tiled(low: Lowering, op: Any, window: Window) -> Any:
     """Windows side by side: a matmul of patches [N, *position, window and channels] and weights.
 
-    The patches are written out, one copy: a contraction that reads the window and the channels as
-    loops of their own may become a reduction over several loops, which IREE builds wrong on Vulkan
-    (docs/iree-miscompiles.md). A window of one element is a contraction as it is.
+    The patches are written out, one copy, but where our tiles read them in place (``rules/reads``).
+    A window of one element is a contraction as it is.
     """
-    spatial = len(window.kernel)
-    out, order = shape(op.result), low.layout(op.input).order
-    n, c, f = 0, 1, 2
-    position = [3 + i for i in range(spatial)]
-    offset = [3 + spatial + i for i in range(spatial)]
-    extents = [out[0], shape(op.input)[1], out[1], *out[2:], *window.kernel]
-    x_axes = {0: [n], 1: [c], **{2 + i: [position[i], offset[i]] for i in range(spatial)}}
-    x = _cropped(low, op, window)
-    x = expanded(x, [[extents[d] for d in x_axes[axis]] for axis in order])
-    x_map = tuple(d for axis in order for d in x_axes[axis])
-    w_map = low.write(op.weight, (f, c, *offset))
-    if any(size > 1 for size in window.kernel):
-        patch_map = (n, *position, *(d for d in w_map if d != f))
-        x, x_map = _reordered(x, x_map, patch_map), patch_map
-    out_map = low.write(op.result, (n, f, *position))
+    patches = Patches.of(op)
+    axes = [[patches.extents[d] for d in loops] for loops in patches.image_axes]
+    x, x_map = expanded(_cropped(low, op, window), axes), patches.image
+    if any(size > 1 for size in window.kernel) and not is_read_in_place(op):
+        x, x_map = _reordered(x, x_map, patches.written_out), patches.written_out
     return sum_of_products(
-        [x, low.value(op.weight)], [x_map, w_map, out_map], extents, element_type(op.result)
+        [x, low.value(op.weight)],
+        [x_map, patches.weight, patches.result],
+        patches.extents,
+        element_type(op.result),
     )
 
 

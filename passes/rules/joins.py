@@ -34,7 +34,7 @@ from smartmem.passes.analysis.joins import (
     producer,
     uses,
 )
-from smartmem.passes.rules.windows import Verdict
+from smartmem.passes.rules.windows import Verdict, is_product
 from smartmem.passes.target import DeviceKind
 
 _LEAST_COPIES = 2
@@ -81,7 +81,12 @@ def _is_scattered(op: Any) -> bool:
 
 
 def _is_read_as_image(value: Any) -> bool:
-    return any(isinstance(use.owner.opview, (ConvOp, PoolOp)) for use in value.uses)
+    """Whether a window reads ``value`` channels-last; a sum of products takes it as it comes."""
+    readers = [use.owner.opview for use in value.uses]
+    return any(
+        isinstance(reader, PoolOp) or (isinstance(reader, ConvOp) and not is_product(reader))
+        for reader in readers
+    )
 
 
 def _is_image(value: Any) -> bool:

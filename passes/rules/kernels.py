@@ -133,9 +133,12 @@ def _roles(op: Contraction) -> _Roles | None:
 
 
 def _is_plain(op: Contraction, roles: _Roles) -> bool:
-    """Whether IREE sees a matmul, or a batch of them, with contiguous columns."""
+    """Whether IREE sees a matmul, or a batch of them, with contiguous columns. A sum over several
+    loops is none to it, and one of its pipelines is wrong there (docs/iree-miscompiles.md).
+    """
     loops = [d for d in op.result if op.extents[d] > 1]
-    return len(loops) <= _THREAD_LOOPS and roles.source[-1] == roles.column
+    contiguous = roles.source[-1] == roles.column
+    return len(loops) <= _THREAD_LOOPS and contiguous and len(op.reductions) == 1
 
 
 # ----------------------------------------------------------------------------------- vectorised

@@ -1,4 +1,5 @@
-"""Which views a contraction or attention reads through, instead of a copy: facts, no change of IR.
+"""Which views a contraction or attention reads through, and which windows a convolution, instead of
+a copy: facts, no change of IR.
 
 A view that moves elements (a window cut out of an image, a head split off) costs nothing where the
 loops of its reader can be split as it splits dims: the operand is then read where it lies. IREE
@@ -8,17 +9,27 @@ Vulkan; its CPU code packs operands itself.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 from smartmem.dialects.layout.maps import contraction_dims
-from smartmem.dialects.layout.ops import AttentionOp, ContractOp, ViewOp, shape
+from smartmem.dialects.layout.ops import (
+    AttentionOp,
+    ContractOp,
+    ConvOp,
+    ViewOp,
+    shape,
+)
 from smartmem.passes.analysis.joins import producer
+from smartmem.passes.analysis.products import Map, Patches, merge_groups
 from smartmem.passes.analysis.reads import Reading, common_parts, through
+from smartmem.passes.rules.kernels import Contraction, KernelLimits, tile_contraction
 from smartmem.passes.rules.layouts import is_weight
-from smartmem.passes.rules.windows import Verdict, layout_of
+from smartmem.passes.rules.windows import Verdict, is_product, layout_of, window_of
 from smartmem.passes.target import DeviceKind
 
 Loops = tuple[int, ...]
+_LANES = 4
 
 
 @dataclass(frozen=True)
@@ -102,3 +113,42 @@ def _is_contiguous(reading: Reading, result: Sequence[int]) -> bool:
         return True
     loop, part = reading.axes[-1]
     return part == len(reading.parts[loop]) - 1 and (loop == result[-1] or loop not in result)
+
+
+def patches_in_place(op: ConvOp, device: DeviceKind, limits: KernelLimits | None) -> Verdict:
+    """Whether the convolution ``op`` reads windows that lie side by side from the image, summing
+    over rows, columns and channels as loops of their own. ``limits`` are the target's.
+
+    IREE builds a sum over several loops wrong in one of its pipelines
+    (docs/iree-miscompiles.md), so this is for sizes that we have tiles for.
+    """
+    if not is_product(op):
+        return Verdict(False, "no windows side by side")
+    if all(size == 1 for size in window_of(op).kernel):
+        return Verdict(False, "windows of one element are rows already")
+    if device != "vulkan":
+        return Verdict(False, "packed by IREE's CPU code, in any order")
+    if limits is None:
+        return Verdict(False, "no tiles of ours for the target")
+    if limits.shared_bytes:
+        return Verdict(False, "tiles in shared memory want the sum in one loop")
+    product = _product_of(Patches.of(op))
+    if product.extents[product.reductions[-1]] % _LANES:
+        return Verdict(False, "its reader would read it in steps, not vec4")
+    if tile_contraction(product, limits) is None:
+        return Verdict(False, "no tiles for its sizes")
+    return Verdict(True, "read in place by the sum of products")
+
+
+def _product_of(patches: Patches) -> Contraction:
+    """The loops that IREE meets: neighbours merged, and none of a single step."""
+    maps = (patches.image, patches.weight, patches.result)
+    groups = merge_groups(maps, len(patches.extents))
+    sizes = [prod(patches.extents[loop] for loop in group) for group in groups]
+    long = [i for i, size in enumerate(sizes) if size > 1]
+    leaders = {groups[i][0]: number for number, i in enumerate(long)}
+
+    def merged(loops: Map) -> Map:
+        return tuple(leaders[loop] for loop in loops if loop in leaders)
+
+    return Contraction(tuple(sizes[i] for i in long), *map(merged, maps))

@@ -85,6 +85,11 @@ def window_of(op: Any) -> Window:
     return Window.of(op, kernel)
 
 
+def is_product(op: ConvOp) -> bool:
+    """Whether a convolution is a matmul: of windows side by side, over all channels."""
+    return not _is_grouped(op) and window_of(op).side_by_side()
+
+
 def is_named(op: Any) -> bool:
     """Whether ``op`` is a window over an image, in the layouts of linalg's named NHWC ops."""
     rank = len(shape(op.input))

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from smartmem.passes.lower.contraction import merge_groups
+from smartmem.passes.analysis.products import merge_groups
 
 PROPERTY = settings(derandomize=True, max_examples=300, deadline=None)
 

@@ -92,3 +92,31 @@ def test_channels_of_images_are_no_runs_of_memory() -> None:
         + f"%c = {_CONCAT.format('%x, %y')}\n{_RETURN}"
     )
     assert verdicts(body)[0] == Verdict(True, "one kernel in place of 2 copies")
+
+
+def _joined_for(kernel: int) -> Verdict:
+    """Channels joined for a convolution of windows of ``kernel``."""
+    out = 5 - kernel
+    body = f"""func.func @f(%x: tensor<1x3x4x4xf32>, %w: tensor<2x6x{kernel}x{kernel}xf32>)
+        -> tensor<1x2x{out}x{out}xf32> {{
+      %y = "layout.softmax"(%x) {{dim = 3, log = false}} : (tensor<1x3x4x4xf32>)
+        -> tensor<1x3x4x4xf32>
+      %z = "layout.softmax"(%x) {{dim = 2, log = false}} : (tensor<1x3x4x4xf32>)
+        -> tensor<1x3x4x4xf32>
+      %c = "layout.concat"(%y, %z) {{dim = 1}} : (tensor<1x3x4x4xf32>, tensor<1x3x4x4xf32>)
+        -> tensor<1x6x4x4xf32>
+      %r = "layout.conv"(%c, %w) {{dilations = array<i64: 1, 1>, groups = 1 : i64,
+        pad_high = array<i64: 0, 0>, pad_low = array<i64: 0, 0>, strides = array<i64: 1, 1>}} :
+        (tensor<1x6x4x4xf32>, tensor<2x6x{kernel}x{kernel}xf32>) -> tensor<1x2x{out}x{out}xf32>
+      return %r : tensor<1x2x{out}x{out}xf32>
+    }}"""
+    with layout.context():
+        module = ir.Module.parse(body)
+        (function,) = functions(module)
+        (join,) = (op for op in block_ops(function) if isinstance(op, ConcatOp))
+        return assembly(join, "vulkan")
+
+
+def test_channels_for_windows_are_scattered_and_those_for_a_matmul_are_not() -> None:
+    assert _joined_for(3).taken
+    assert _joined_for(1) == Verdict(False, "2 of 2 pieces written in place")

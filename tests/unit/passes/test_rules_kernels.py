@@ -138,6 +138,12 @@ def test_plain_matmuls_that_cannot_be_promoted_are_left_where_the_target_says_so
     assert tile_contraction(matmul(49, 768, 3072), replace(GPU, plain=True)) is not None
 
 
+def test_sums_over_several_loops_are_never_left_where_there_are_tiles() -> None:
+    patches = Contraction((16, 16, 24, 3, 4, 4), (3, 0, 4, 1, 5), (4, 5, 3, 2), (0, 1, 2))
+    config = tile_contraction(patches, GPU)
+    assert config is not None and config.pipeline == "BaseVectorize"
+
+
 def test_sixteen_bit_floats_are_not_promoted() -> None:
     config = tile_contraction(
         replace(matmul(196, 384, 1536), element_bits=16), replace(GPU, plain=True)

@@ -47,6 +47,20 @@ func.func @patches(%x: tensor<1x3x9x8xf32>) -> tensor<1x5x2x2xf32> {
 
 // -----
 
+// Marked, it reads the windows where they lie: nothing is written out, and the sum has a loop per channel, row and column.
+
+// CHECK-LABEL: func.func @patches_in_place
+// CHECK-NOT: linalg.conv
+// CHECK: linalg.generic {{.*}}"parallel", "reduction", "reduction", "reduction"]} ins(%{{.*}}, %{{.*}} : tensor<1x3x2x4x2x4xf32>, tensor<4x4x3x5xf32>)
+// CHECK: return
+func.func @patches_in_place(%x: tensor<1x3x8x8xf32>) -> tensor<1x5x2x2xf32> {
+  %w = "layout.weight"() {encoding = #layout.dense, key = "w"} : () -> tensor<5x3x4x4xf32, #layout.repr<array<i64: 2, 3, 1, 0>, [], [], "buffer">>
+  %0 = "layout.conv"(%x, %w) {dilations = array<i64: 1, 1>, groups = 1, pad_high = array<i64: 0, 0>, pad_low = array<i64: 0, 0>, strides = array<i64: 4, 4>, read_in_place} : (tensor<1x3x8x8xf32>, tensor<5x3x4x4xf32, #layout.repr<array<i64: 2, 3, 1, 0>, [], [], "buffer">>) -> tensor<1x5x2x2xf32>
+  return %0 : tensor<1x5x2x2xf32>
+}
+
+// -----
+
 // Depthwise: a generic whose parallel loops run in the order of the result's memory. Never IREE's named op.
 
 // CHECK-DAG: #[[IN:.*]] = affine_map<(d0, d1, d2, d3, d4, d5) -> (d0, d1 + d4, d2 + d5, d3)>
