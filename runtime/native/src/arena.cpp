@@ -5,31 +5,72 @@
 
 namespace smartmem {
 
-Placement place_blocks(const std::vector<Life>& blocks, uint64_t alignment) {
+namespace {
+
+bool overlap(const Life& a, const Life& b) { return a.first <= b.last && b.first <= a.last; }
+
+class Placer {
+ public:
+  Placer(const std::vector<Life>& blocks, uint64_t alignment)
+      : blocks_(blocks), alignment_(alignment), offsets_(blocks.size()) {}
+
+  // The lowest offset at which a block meets none of those that `conflicts`.
+  template <class Conflicts>
+  uint64_t lowest(uint32_t number, const Conflicts& conflicts) const {
+    uint64_t offset = 0;
+    for (const uint32_t other : by_offset_) {
+      if (!conflicts(other)) continue;
+      if (offsets_[other] >= offset + blocks_[number].size) break;
+      const uint64_t end = offsets_[other] + blocks_[other].size;
+      offset = std::max(offset, (end + alignment_ - 1) / alignment_ * alignment_);
+    }
+    return offset;
+  }
+
+  void put(uint32_t number, uint64_t offset) {
+    offsets_[number] = offset;
+    const auto is_lower = [&](uint32_t a, uint32_t b) { return offsets_[a] < offsets_[b]; };
+    by_offset_.insert(std::upper_bound(by_offset_.begin(), by_offset_.end(), number, is_lower),
+                      number);
+  }
+
+  Placement take() {
+    uint64_t size = 0;
+    for (const uint32_t number : by_offset_) {
+      size = std::max(size, offsets_[number] + blocks_[number].size);
+    }
+    return {std::move(offsets_), size};
+  }
+
+ private:
+  const std::vector<Life>& blocks_;
+  const uint64_t alignment_;
+  std::vector<uint64_t> offsets_;
+  std::vector<uint32_t> by_offset_;
+};
+
+}  // namespace
+
+Placement place_blocks(const std::vector<Life>& blocks, uint64_t alignment, const Wish* wish) {
   std::vector<uint32_t> order(blocks.size());
   std::iota(order.begin(), order.end(), 0);
   std::stable_sort(order.begin(), order.end(),
                    [&](uint32_t a, uint32_t b) { return blocks[a].size > blocks[b].size; });
-  Placement placement{std::vector<uint64_t>(blocks.size()), 0};
-  std::vector<uint32_t> placed;  // by offset
+  Placer placer(blocks, alignment);
   for (const uint32_t number : order) {
-    const Life& block = blocks[number];
-    uint64_t offset = 0;
-    for (const uint32_t other : placed) {
-      const bool apart = blocks[other].last < block.first || block.last < blocks[other].first;
-      if (apart) continue;
-      if (placement.offsets[other] >= offset + block.size) break;
-      const uint64_t end = placement.offsets[other] + blocks[other].size;
-      offset = std::max(offset, (end + alignment - 1) / alignment * alignment);
+    const auto lives = [&](uint32_t other) { return overlap(blocks[number], blocks[other]); };
+    if (wish != nullptr) {
+      const uint64_t offset = placer.lowest(number, [&](uint32_t other) {
+        return lives(other) || overlap(wish->lives[number], wish->lives[other]);
+      });
+      if (offset + blocks[number].size <= wish->limit) {
+        placer.put(number, offset);
+        continue;
+      }
     }
-    placement.offsets[number] = offset;
-    placement.size = std::max(placement.size, offset + block.size);
-    const auto by_offset = [&](uint32_t a, uint32_t b) {
-      return placement.offsets[a] < placement.offsets[b];
-    };
-    placed.insert(std::upper_bound(placed.begin(), placed.end(), number, by_offset), number);
+    placer.put(number, placer.lowest(number, lives));
   }
-  return placement;
+  return placer.take();
 }
 
 }  // namespace smartmem

@@ -18,7 +18,15 @@ struct Placement {
   uint64_t size;
 };
 
+// Other lives of the same blocks: those that overlap in them shall share nothing, either, as far as
+// that takes no more than `limit` bytes.
+struct Wish {
+  const std::vector<Life>& lives;
+  uint64_t limit;
+};
+
 // Places each block at the lowest offset free for its whole life, the largest blocks first.
-Placement place_blocks(const std::vector<Life>& blocks, uint64_t alignment);
+Placement place_blocks(const std::vector<Life>& blocks, uint64_t alignment,
+                       const Wish* wish = nullptr);
 
 }  // namespace smartmem

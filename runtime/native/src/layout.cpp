@@ -13,8 +13,8 @@ namespace {
 // Every device can allocate this much at once (maxMemoryAllocationSize, Vulkan 1.1).
 constexpr uint64_t kWeightBufferBytes = uint64_t{1} << 30;
 constexpr uint64_t kLeastAlignment = 16;
-// Scratch memory may be larger by this part if fewer barriers are the gain: CLIP then has 35 waves
-// instead of 66. For MobileNetV2 it would be four times as large for no fewer.
+// Scratch memory may be larger by this part if fewer barriers are the gain. For MobileNetV2 it
+// would be four times as large for no fewer.
 constexpr uint64_t kMoreScratch = 8;
 
 class Planner {
@@ -31,8 +31,8 @@ class Planner {
     place_weights();
     place_in_line(ResourceKind::kInput, layout_.input_buffer(), layout_.input_bytes);
     place_in_line(ResourceKind::kOutput, layout_.output_buffer(), layout_.output_bytes);
-    place_scratch(lives_in(schedule_.setup, in_order(schedule_.setup)), layout_.setup_buffer(),
-                  layout_.setup_bytes);
+    const Lives once = lives_in(schedule_.setup, in_order(schedule_.setup));
+    put(once, place_blocks(values(once), alignment_), layout_.setup_buffer(), layout_.setup_bytes);
     place_call_scratch();
     for (const Command& command : schedule_.setup) check_command(command);
     for (const Command& command : schedule_.commands) check_command(command);
@@ -146,27 +146,54 @@ class Planner {
     return moments;
   }
 
+  // Where scratch memory lies, and the waves that this allows.
+  struct Scratch {
+    Placement placement;
+    std::vector<Wave> waves;
+
+    bool operator<(const Scratch& other) const {
+      return std::make_pair(waves.size(), placement.size) <
+             std::make_pair(other.waves.size(), other.placement.size);
+    }
+  };
+
   // Memory that is shared by what lives at different times makes commands wait for one another
-  // that else need not. Where it costs little, only what no two commands of one wave use is shared.
+  // that else need not. Of these ways the one with the fewest waves is taken, if it takes little
+  // more memory than the first: tensors share what no two commands need at once in the order of
+  // the schedule; of that what no two of one wave need, as far as there is room; only the latter.
   void place_call_scratch() {
-    const std::vector<Wave> free = plan_waves(touches(schedule_.commands, true));
-    const Moments moments = in_waves(free, schedule_.commands.size());
-    const Lives tight = lives_in_call(in_order(schedule_.commands));
-    const Lives loose = lives_in_call(moments);
-    const uint64_t least = placed(tight).size;
-    const bool is_cheap = placed(loose).size <= least + least / kMoreScratch;
-    place_scratch(is_cheap ? loose : tight, layout_.transient_buffer(), layout_.transient_bytes);
-    layout_.waves = is_cheap ? free : plan_waves(touches(schedule_.commands, false));
+    const std::vector<Command>& commands = schedule_.commands;
+    const std::vector<Wave> free = plan_waves(touches(commands, true));
+    const Lives tight = lives_in_call(in_order(commands));
+    const Lives loose = lives_in_call(in_waves(free, commands.size()));
+    const std::vector<Life> blocks = values(tight), apart = values(loose);
+    const Placement least = place_blocks(blocks, alignment_);
+    const uint64_t most = least.size + least.size / kMoreScratch;
+    std::vector<Scratch> ways = {in_program_order(tight, least)};
+    for (const uint64_t limit : {least.size, most}) {
+      const Wish wish{apart, limit};
+      ways.push_back(in_program_order(tight, place_blocks(blocks, alignment_, &wish)));
+    }
+    ways.push_back({place_blocks(apart, alignment_), free});
+    const auto is_large = [&](const Scratch& way) { return way.placement.size > most; };
+    ways.erase(std::remove_if(ways.begin(), ways.end(), is_large), ways.end());
+    Scratch& best = *std::min_element(ways.begin(), ways.end());
+    put(tight, best.placement, layout_.transient_buffer(), layout_.transient_bytes);
+    layout_.waves = std::move(best.waves);
   }
 
-  Placement placed(const Lives& lives) const {
+  Scratch in_program_order(const Lives& lives, const Placement& placement) {
+    put(lives, placement, layout_.transient_buffer(), layout_.transient_bytes);
+    return {placement, plan_waves(touches(schedule_.commands, false))};
+  }
+
+  static std::vector<Life> values(const Lives& lives) {
     std::vector<Life> blocks;
     for (const auto& [resource, life] : lives) blocks.push_back(life);
-    return place_blocks(blocks, alignment_);
+    return blocks;
   }
 
-  void place_scratch(const Lives& lives, uint32_t buffer, uint64_t& total) {
-    const Placement placement = placed(lives);
+  void put(const Lives& lives, const Placement& placement, uint32_t buffer, uint64_t& total) {
     size_t next = 0;
     for (const auto& [resource, life] : lives) {
       layout_.places[resource] = {buffer, placement.offsets[next++]};
