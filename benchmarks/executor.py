@@ -5,7 +5,8 @@ run in turn, several times over, so that all of them see the same machine; the f
 compared with eager's and, bit by bit, with those of the artefact that reads buffers. Beside that
 stand what was counted in the SPIR-V, the barriers, and the scratch memory of a call with what
 stock IREE's module allocates for one. ``--count`` compiles for images only and counts: for targets
-that are not at hand. ``docs/executor.md`` is rendered from the recorded file: ``--render``.
+that are not at hand. ``--scratch`` records scratch memory only, of every model that is named.
+``docs/executor.md`` is rendered from the recorded file: ``--render``.
 """
 
 from __future__ import annotations
@@ -39,17 +40,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("file", type=Path, help="the results: read, added to, and written")
     parser.add_argument("names", nargs="*", help="models of the suite, NAME/SIZE")
     parser.add_argument("--target", default="llvmpipe")
-    parser.add_argument("--count", action="store_true", help="count only, run nothing")
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("--count", action="store_true", help="count only, run nothing")
+    how.add_argument("--scratch", action="store_true", help="scratch memory beside stock IREE's")
     parser.add_argument("--render", action="store_true", help="write the page")
     options = parser.parse_args(argv)
     for name in options.names:
         data = json.loads(options.file.read_text(encoding="utf-8")) if options.file.exists() else {}
-        kind, make = ("counted", count) if options.count else ("rows", measure)
+        kind, make = "rows", measure
+        if options.count or options.scratch:
+            kind, make = ("counted", count) if options.count else ("scratch", scratch)
         row = make(name, options.target)
         same = (row["model"], row["target"])
         rows = [r for r in data.get(kind, []) if (r["model"], r["target"]) != same]
         made_by = {"iree": version("iree-base-compiler"), "commit": commit()}
-        data = {"counted": [], "rows": [], **data, **made_by, kind: [*rows, row]}
+        data = {"counted": [], "rows": [], "scratch": [], **data, **made_by, kind: [*rows, row]}
         options.file.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
     if options.render:
         render(json.loads(options.file.read_text(encoding="utf-8")))
@@ -86,15 +91,12 @@ def measure(name: str, target: str) -> dict[str, Any]:
                 times[storage].append(_module(session).times()["gpu_ms"])
         stats = {storage: _module(session).stats() for storage, session in sessions.items()}
         device = sessions["buffer"].device
-    counted = ("commands", "barriers", "kernels", "transient_bytes")
     return {
         "model": name,
         "target": target,
         "device": device.name,
         "driver": device.driver,
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
-        **{key: stats["buffer"][key] for key in counted},
-        "stock_transient_bytes": _stock_transient_bytes(model, inputs, target),
         "storages": {
             storage: {
                 "same_bits": same[storage],
@@ -104,6 +106,24 @@ def measure(name: str, target: str) -> dict[str, Any]:
             }
             for storage in _STORAGES
         },
+    }
+
+
+def scratch(name: str, target: str) -> dict[str, Any]:
+    """One model's commands and scratch memory, and stock IREE's."""
+    from smartmem.benchmarks.models import suite
+    from smartmem.compiler import compile_model
+    from smartmem.runtime.session import load
+
+    model, inputs = suite.build(name)
+    with tempfile.TemporaryDirectory(prefix="smartmem-") as folder:
+        made = compile_model(model, inputs, targets=(target,), out=Path(folder) / "model.smartmem")
+        stats = _module(load(made.path, target, executor="smartmem")).stats()
+    return {
+        "model": name,
+        "target": target,
+        **{key: stats[key] for key in ("commands", "barriers", "kernels", "transient_bytes")},
+        "stock_transient_bytes": _stock_transient_bytes(model, inputs, target),
     }
 
 
@@ -169,7 +189,7 @@ def tables(data: Mapping[str, Any]) -> Iterator[str]:
     yield ""
     yield "| model | commands | barriers | pipelines | scratch memory | stock IREE's |"
     yield "|---|---|---|---|---|---|"
-    for row in rows:
+    for row in sorted(data["scratch"], key=lambda row: (row["target"], row["model"])):
         stock = row["stock_transient_bytes"]
         yield (
             f"| {row['model']} | {row['commands']} | {row['barriers']} | {row['kernels']} "
