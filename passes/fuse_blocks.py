@@ -5,15 +5,17 @@
     %3 = layout.elementwise %2          %3 = layout.elementwise %2 {block = 0, fn = "relu"}
 
 A block starts at a window that ``rules/windows.py`` gives a kernel of its own, and grows by
-elementwise readers of the same shape and layout, and by the relayout of what they make. Only its
+elementwise readers of the same shape and layout, and by the relayout of what they make. A chain
+over rows, reductions with what makes the rows and what is made of both, is a block, too. Only its
 last op is read from outside, and nothing outside stands between two of its ops, so it can be
 lowered where that last op stands. Everything else is left to IREE, which fuses elementwise chains
 the same way. On entry: every tensor has its layout. On exit: valid layout dialect, with ``block``
 on the ops of blocks.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from heapq import heappop, heappush
 from typing import Any, ClassVar
 
 from smartmem.dialects._mlir import ir
@@ -24,6 +26,7 @@ from smartmem.dialects.layout.ops import (
     ElementwiseOp,
     LayerNormOp,
     PoolOp,
+    ReduceOp,
     RelayoutOp,
     SoftmaxOp,
     ViewOp,
@@ -31,6 +34,7 @@ from smartmem.dialects.layout.ops import (
     shape,
 )
 from smartmem.passes.analysis.blocks import block_of, mark, mark_row_kernel
+from smartmem.passes.analysis.row_chains import Rows, with_producers
 from smartmem.passes.base import PassReport, block_ops, check_device, functions
 from smartmem.passes.rules.classes import movement
 from smartmem.passes.rules.rows import attention_row_kernel, row_kernel
@@ -50,10 +54,13 @@ def _is_seed(op: Any, device: DeviceKind, lanes: int) -> bool:
 
 
 def _readers(op: Any) -> list[Any]:
-    return [use.owner for use in op.operation.results[0].uses]
+    return [use.owner.opview for result in op.operation.results for use in result.uses]
 
 
-def _fits(op: Any, anchor: Any) -> bool:
+Fits = Callable[[Any, set[Any]], bool]
+
+
+def _follows(op: Any, anchor: Any) -> bool:
     """Whether ``op`` works on the elements of ``anchor`` one by one, in the same order."""
     result = anchor.operation.results[0]
     if not isinstance(op, ElementwiseOp) or shape(op.result) != shape(result):
@@ -62,23 +69,31 @@ def _fits(op: Any, anchor: Any) -> bool:
     return all(layout_of(v) == layout_of(result) for v in (op.result, *full))
 
 
-def _grown(anchor: Any, later: Sequence[Any]) -> list[Any]:
-    """``anchor`` and the elementwise ops that follow from it, in program order.
+def _grown(anchor: Any, fits: Fits, places: Mapping[Any, float]) -> list[Any]:
+    """``anchor`` and the ops that follow from it and fit with what is inside, in program order.
 
     ``tainted``: results outside the block that depend on it; an op that reads one would have to
     run both after the block and in it.
     """
     members, inside, tainted = [anchor], {anchor.operation.results[0]}, set[Any]()
-    for op in later:
-        operands = list(op.operation.operands)
-        if not any(v in inside or v in tainted for v in operands):
-            continue
-        joins = _fits(op, anchor) and not any(v in tainted for v in operands)
-        if joins and block_of(op) is None and len(members) < _MOST_OPS:
+    # Readers of what is inside or tainted, by their places, the first of which is next. Once no
+    # reader of what is inside is left (``direct``), nothing can join any more.
+    waiting = {places[reader.operation]: reader for reader in _readers(anchor)}
+    order, direct = sorted(waiting), set(waiting)
+    while direct:
+        place = heappop(order)
+        direct.discard(place)
+        op = waiting[place]
+        clean = not any(v in tainted for v in op.operation.operands)
+        joins = clean and len(members) < _MOST_OPS and block_of(op) is None and fits(op, inside)
+        (inside if joins else tainted).update(op.operation.results)
+        if joins:
             members.append(op)
-            inside.add(op.operation.results[0])
-        else:
-            tainted.update(op.operation.results)
+        following = {places[reader.operation]: reader for reader in _readers(op)}
+        for new in following.keys() - waiting.keys():
+            heappush(order, new)
+        waiting |= following
+        direct |= following.keys() if joins else set()
     return members
 
 
@@ -87,7 +102,7 @@ def _with_one_result(members: Sequence[Any]) -> list[Any]:
     for length in range(len(members), 1, -1):
         kept = list(members[:length])
         names = [m.operation for m in kept]
-        escaping = [m for m in kept if any(reader not in names for reader in _readers(m))]
+        escaping = [m for m in kept if any(r.operation not in names for r in _readers(m))]
         if escaping == [kept[-1]]:
             return kept
     return [members[0]]
@@ -134,17 +149,43 @@ class FuseBlocksPass:
         blocks = fused = 0
         for function in functions(module):
             ops = block_ops(function)
-            for position, op in enumerate(ops):
+            places = {op.operation: float(place) for place, op in enumerate(ops)}
+            for op in ops:
                 if isinstance(op, AttentionOp):
                     if attention_row_kernel(op, self.device, self.lanes).taken:
                         mark_row_kernel(op)
                     continue
-                if not _is_seed(op, self.device, self.lanes):
-                    continue
-                members = _with_one_result(_grown(op, ops[position + 1 :]))
-                members += _written_row_major(members[-1])
+                members = self._members(op, places)
                 for member in members:
                     mark(member, blocks)
-                blocks += 1
-                fused += len(members) - 1
+                blocks += bool(members)
+                fused += max(len(members) - 1, 0)
         return PassReport(self.name, {"blocks": blocks, "ops_fused": fused})
+
+    def _members(self, op: Any, places: dict[Any, float]) -> list[Any]:
+        """The block that ``op`` begins or, a reduction, is part of."""
+        if isinstance(op, ReduceOp):
+            return self._row_chain(op, places)
+        if not _is_seed(op, self.device, self.lanes):
+            return []
+        members = _with_one_result(_grown(op, lambda o, _: _follows(o, op), places))
+        relayouts = _written_row_major(members[-1])
+        for relayout in relayouts:
+            places.setdefault(relayout.operation, places[members[-1].operation] + 0.5)
+        return members + relayouts
+
+    def _row_chain(self, op: ReduceOp, places: dict[Any, float]) -> list[Any]:
+        """``op`` with what makes its rows, up to a tensor of rows made of its statistics; empty
+        where there is none.
+        """
+        rows = Rows.of(op)
+        if rows is None or block_of(op) is not None:
+            return []
+        if not row_kernel(op, self.device, self.lanes).taken:
+            return []
+        members = _grown(op, rows.takes, places)
+        while len(members := _with_one_result(members)) > 1:
+            if rows.form(members[-1].operation.results[0]) == "full":
+                return with_producers(members, rows, places)
+            members = members[:-1]
+        return []

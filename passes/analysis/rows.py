@@ -1,22 +1,24 @@
-"""Ops that look at whole rows, softmax and layer norm: which axes in memory a row lies along."""
+"""Ops that look at whole rows, as a softmax does: which axes in memory a row lies along."""
 
 from collections.abc import Sequence
 
 from smartmem.dialects._mlir import ir
-from smartmem.dialects.layout.attributes import repr_of
-from smartmem.dialects.layout.ops import LayerNormOp, SoftmaxOp, shape
+from smartmem.dialects.layout.attributes import ints, repr_of
+from smartmem.dialects.layout.ops import LayerNormOp, ReduceOp, SoftmaxOp, shape
 
 
-def row_axes(op: LayerNormOp | SoftmaxOp) -> list[int]:
+def row_axes(op: LayerNormOp | ReduceOp | SoftmaxOp) -> list[int]:
     """The physical axes of the input that ``op`` reduces."""
     order = repr_of(ir.RankedTensorType(op.input.type)).layout.order
     if isinstance(op, SoftmaxOp):
         return [order.index(ir.IntegerAttr(op.attributes["dim"]).value)]
+    if isinstance(op, ReduceOp):
+        return [place for place, axis in enumerate(order) if axis in ints(op.attributes["dims"])]
     count = ir.IntegerAttr(op.attributes["normalized_dims"]).value
     return [place for place, axis in enumerate(order) if axis >= len(order) - count]
 
 
-def row_sizes(op: LayerNormOp | SoftmaxOp) -> list[int]:
+def row_sizes(op: LayerNormOp | ReduceOp | SoftmaxOp) -> list[int]:
     """The physical shape of the input."""
     order = repr_of(ir.RankedTensorType(op.input.type)).layout.order
     return [shape(op.input)[axis] for axis in order]

@@ -1,4 +1,4 @@
-"""Which softmaxes and layer norms get a kernel of their own: facts, no change of IR.
+"""Which reductions of rows, softmaxes and norms get a kernel of their own: facts, no change of IR.
 
 Left alone, IREE makes two or three kernels of one on Vulkan: each reduction begins a new one. In a
 dispatch region of its own it is one kernel that reads each row once from memory and then from the
@@ -6,7 +6,7 @@ cache. IREE deals a row to the lanes of a subgroup where they share it equally; 
 reads it alone, three times from end to end, which keeps a GPU waiting (docs/kernels.md).
 """
 
-from smartmem.dialects.layout.ops import AttentionOp, LayerNormOp, SoftmaxOp, shape
+from smartmem.dialects.layout.ops import AttentionOp, LayerNormOp, ReduceOp, SoftmaxOp, shape
 from smartmem.passes.analysis.rows import reduces_innermost, row_axes, row_sizes
 from smartmem.passes.rules.windows import Verdict
 from smartmem.passes.target import DeviceKind
@@ -16,7 +16,7 @@ from smartmem.passes.target import DeviceKind
 _MOST_PARALLEL = 3
 
 
-def row_kernel(op: LayerNormOp | SoftmaxOp, device: DeviceKind, lanes: int) -> Verdict:
+def row_kernel(op: LayerNormOp | ReduceOp | SoftmaxOp, device: DeviceKind, lanes: int) -> Verdict:
     """Whether ``op`` is given a dispatch region of its own, on a target of so many row_lanes."""
     if device != "vulkan":
         return Verdict(False, "fused by IREE's CPU code as it is")

@@ -177,3 +177,57 @@ func.func @depthwise(%x: tensor<1x8x6x5xf32, #last>, %w: tensor<8x1x3x3xf32, #ke
   %1 = "layout.elementwise"(%0) {fn = "relu", operandSegmentSizes = array<i32: 1, 0, 0>} : (tensor<1x8x6x5xf32, #last>) -> tensor<1x8x6x5xf32, #last>
   return %1 : tensor<1x8x6x5xf32, #last>
 }
+
+// -----
+
+// Statistics of rows and what is made of them, with what makes the rows; what a sum of products can compute as it
+// writes is left to it.
+
+// CHECK-LABEL: func.func @row_chain
+// CHECK-NEXT: "layout.contract"
+// CHECK-NEXT: "layout.elementwise"(%{{.*}}) {fn = "relu"
+// CHECK-NEXT: "layout.elementwise"{{.*}}block = 0{{.*}}fn = "mul"
+// CHECK-NEXT: "layout.reduce"{{.*}}block = 0
+// CHECK-NEXT: "layout.view"{{.*}}block = 0
+// CHECK-NEXT: "layout.elementwise"{{.*}}block = 0{{.*}}fn = "sqrt"
+// CHECK-NEXT: "layout.reduce"{{.*}}block = 0{{.*}}kind = "max"
+// CHECK-NEXT: "layout.view"{{.*}}block = 0
+// CHECK-NEXT: "layout.elementwise"{{.*}}block = 0{{.*}}fn = "div"
+// CHECK-NEXT: "layout.elementwise"{{.*}}block = 0{{.*}}fn = "sub"
+// CHECK-NEXT: return
+// CPU-LABEL: func.func @row_chain
+// CPU-NOT: block =
+func.func @row_chain(%x: tensor<6x4xf32>, %w: tensor<4x8xf32>) -> tensor<6x8xf32> {
+  %0 = "layout.contract"(%x, %w) {indexing_maps = [affine_map<(i, j, k) -> (i, k)>, affine_map<(i, j, k) -> (k, j)>, affine_map<(i, j, k) -> (i, j)>]} : (tensor<6x4xf32>, tensor<4x8xf32>) -> tensor<6x8xf32>
+  %1 = "layout.elementwise"(%0) {fn = "relu", operandSegmentSizes = array<i32: 1, 0, 0>} : (tensor<6x8xf32>) -> tensor<6x8xf32>
+  %2 = "layout.elementwise"(%1, %1) {fn = "mul", operandSegmentSizes = array<i32: 1, 1, 0>} : (tensor<6x8xf32>, tensor<6x8xf32>) -> tensor<6x8xf32>
+  %3 = "layout.reduce"(%2) {dims = array<i64: 1>, kind = "sum"} : (tensor<6x8xf32>) -> tensor<6xf32>
+  %4 = "layout.view"(%3) {index_map = affine_map<(i, j) -> (i)>} : (tensor<6xf32>) -> tensor<6x1xf32>
+  %5 = "layout.elementwise"(%4) {fn = "sqrt", operandSegmentSizes = array<i32: 1, 0, 0>} : (tensor<6x1xf32>) -> tensor<6x1xf32>
+  %6 = "layout.reduce"(%1) {dims = array<i64: 1>, kind = "max"} : (tensor<6x8xf32>) -> tensor<6xf32>
+  %7 = "layout.view"(%6) {index_map = affine_map<(i, j) -> (i)>} : (tensor<6xf32>) -> tensor<6x1xf32>
+  %8 = "layout.elementwise"(%1, %5) {fn = "div", operandSegmentSizes = array<i32: 1, 1, 0>} : (tensor<6x8xf32>, tensor<6x1xf32>) -> tensor<6x8xf32>
+  %9 = "layout.elementwise"(%8, %7) {fn = "sub", operandSegmentSizes = array<i32: 1, 1, 0>} : (tensor<6x8xf32>, tensor<6x1xf32>) -> tensor<6x8xf32>
+  return %9 : tensor<6x8xf32>
+}
+
+// -----
+
+// No chain: a statistic that somebody else reads, too; one that is read along the rows; rows that lie apart; integers.
+
+// CHECK-LABEL: func.func @no_chain
+// CHECK-NOT: block =
+func.func @no_chain(%x: tensor<6x6xf32>, %n: tensor<6x6xi32>) -> (tensor<6x6xf32>, tensor<6x1xf32>, tensor<6x6xf32>, tensor<6x6xf32>, tensor<6x6xi32>) {
+  %0 = "layout.reduce"(%x) {dims = array<i64: 1>, kind = "sum"} : (tensor<6x6xf32>) -> tensor<6xf32>
+  %1 = "layout.view"(%0) {index_map = affine_map<(i, j) -> (i)>} : (tensor<6xf32>) -> tensor<6x1xf32>
+  %2 = "layout.elementwise"(%x, %1) {fn = "sub", operandSegmentSizes = array<i32: 1, 1, 0>} : (tensor<6x6xf32>, tensor<6x1xf32>) -> tensor<6x6xf32>
+  %3 = "layout.reduce"(%x) {dims = array<i64: 1>, kind = "max"} : (tensor<6x6xf32>) -> tensor<6xf32>
+  %4 = "layout.elementwise"(%x, %3) {fn = "sub", operandSegmentSizes = array<i32: 1, 1, 0>} : (tensor<6x6xf32>, tensor<6xf32>) -> tensor<6x6xf32>
+  %5 = "layout.reduce"(%x) {dims = array<i64: 0>, kind = "sum"} : (tensor<6x6xf32>) -> tensor<6xf32>
+  %6 = "layout.view"(%5) {index_map = affine_map<(i, j) -> (j)>} : (tensor<6xf32>) -> tensor<1x6xf32>
+  %7 = "layout.elementwise"(%x, %6) {fn = "sub", operandSegmentSizes = array<i32: 1, 1, 0>} : (tensor<6x6xf32>, tensor<1x6xf32>) -> tensor<6x6xf32>
+  %8 = "layout.reduce"(%n) {dims = array<i64: 1>, kind = "max"} : (tensor<6x6xi32>) -> tensor<6xi32>
+  %9 = "layout.view"(%8) {index_map = affine_map<(i, j) -> (i)>} : (tensor<6xi32>) -> tensor<6x1xi32>
+  %10 = "layout.elementwise"(%n, %9) {fn = "sub", operandSegmentSizes = array<i32: 1, 1, 0>} : (tensor<6x6xi32>, tensor<6x1xi32>) -> tensor<6x6xi32>
+  return %2, %1, %4, %7, %10 : tensor<6x6xf32>, tensor<6x1xf32>, tensor<6x6xf32>, tensor<6x6xf32>, tensor<6x6xi32>
+}
