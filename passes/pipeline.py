@@ -10,6 +10,7 @@ from smartmem.passes.eliminate_pads import EliminatePadsPass
 from smartmem.passes.eliminate_views import EliminateViewsPass
 from smartmem.passes.fuse_blocks import FuseBlocksPass
 from smartmem.passes.fuse_joins import FuseJoinsPass
+from smartmem.passes.fuse_products import FuseProductsPass
 from smartmem.passes.fuse_reads import FuseReadsPass
 from smartmem.passes.lower_to_linalg import LowerToLinalgPass
 from smartmem.passes.pack_textures import PackTexturesPass
@@ -34,6 +35,9 @@ def layout_passes(
         # First: what is left of a chain of views is one index map, so later passes see real
         # producers and consumers.
         EliminateViewsPass(),
+        # After the first: a view that is a mere reshape no longer hides who reads a product. Before
+        # the next, which composes the views of its columns with what they were read through.
+        FuseProductsPass(),
         # After the first: pieces are single views of one tensor, which is what it looks for.
         EliminateConcatsPass(),
         # Between the two: equal views are equal index maps by now, and views that it moves behind a

@@ -8,6 +8,7 @@ from smartmem.passes.eliminate_pads import EliminatePadsPass
 from smartmem.passes.eliminate_views import EliminateViewsPass
 from smartmem.passes.fuse_blocks import FuseBlocksPass
 from smartmem.passes.fuse_joins import FuseJoinsPass
+from smartmem.passes.fuse_products import FuseProductsPass
 from smartmem.passes.fuse_reads import FuseReadsPass
 from smartmem.passes.lower_to_linalg import LowerToLinalgPass
 from smartmem.passes.pack_textures import PackTexturesPass
@@ -21,6 +22,7 @@ PASSES: dict[str, Callable[..., Pass]] = {
     cls.name: cls
     for cls in (
         EliminateViewsPass,
+        FuseProductsPass,
         EliminateConcatsPass,
         RewriteAlgebraPass,
         EliminatePadsPass,

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from smartmem.dialects._mlir import ir
-from smartmem.dialects.layout import build, ops
+from smartmem.dialects.layout import build, weights
 from smartmem.dialects.layout.attributes import repr_of, with_repr
 from smartmem.dialects.layouts import Layout, Repr
 from smartmem.passes.base import PassReport, block_ops, functions, result_bytes
@@ -80,7 +80,7 @@ class _Selection:
         op = value.owner.opview
         kind = with_repr(ir.RankedTensorType(value.type), Repr(wanted, "buffer"))
         with ir.InsertionPoint(op), op.location:
-            return ops.WeightOp(kind, op.attributes["key"], op.attributes["encoding"]).result
+            return weights.again(op, kind)
 
     def _relaid(self, value: Any, wanted: Layout, before: Any) -> Any:
         kind = with_repr(ir.RankedTensorType(value.type), Repr(wanted, "buffer"))

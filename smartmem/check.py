@@ -128,7 +128,7 @@ def _check_target(text: str, program: Program, target: Target, progress: Progres
     return TargetCheck(
         target=target.name,
         needs=needs,
-        weights_bytes=sum(program.weights[e.key].nbytes for e in archive_entries(module)),
+        weights_bytes=sum(e.size_bytes(program.weights) for e in archive_entries(module)),
         peak_transient_bytes_estimate=cost.peak_transient_bytes,
         dispatches_estimate=cost.dispatches,
         largest_tensor_bytes=cost.largest_tensor_bytes,

@@ -190,7 +190,7 @@ def _write(
     with BundleWriter(out) as writer:
         with clock.phase("weights", "writing the weights"):
             writer.write_weights(
-                {e.name: e.layout.pack(program.weights[e.key]) for e in entries.values()}
+                {e.name: e.layout.pack(e.held(program.weights)) for e in entries.values()}
             )
         for build in builds:
             report = _report(program, build)
@@ -250,10 +250,7 @@ def _report(program: Program, build: _TargetBuild) -> dict[str, Any]:
         "graph_ops": program.graph_ops,
         "layout_ops_in_graph": program.layout_ops,
         **counts.to_json(),
-        "weights_bytes": sum(
-            program.weights[e.key].dtype.itemsize * program.weights[e.key].size
-            for e in used.values()
-        ),
+        "weights_bytes": sum(e.size_bytes(program.weights) for e in used.values()),
         "passes": [{"name": r.name, **r.gains} for r in build.reports],
         "unschedulable": build.compiled.module.unschedulable,
         "transformations": moves.as_json(moves.settle(build.moves, counts.table)),

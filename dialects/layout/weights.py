@@ -2,32 +2,83 @@
 equal.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from smartmem.dialects._mlir import ir
+from smartmem.dialects.layout import shapes
 from smartmem.dialects.layout.attributes import repr_of
-from smartmem.dialects.layout.ops import WeightOp
+from smartmem.dialects.layout.ops import WeightOp, element_type, shape
 from smartmem.dialects.layouts import Layout
 
 # Parameter scope of the archive in compiled modules.
 SCOPE = "model"
 
 
+# The keys of the weights that an entry holds side by side, and the dim along which.
+_STACKED, _STACKED_DIM = "stacked", "stacked_dim"
+
+
 @dataclass(frozen=True)
 class ArchiveEntry:
-    """Entry ``name`` holds the weight ``key`` packed as ``layout``."""
+    """Entry ``name`` holds the weights ``keys``, joined along ``dim``, packed as ``layout``."""
 
     name: str
-    key: str
+    keys: tuple[str, ...]
+    dim: int
     layout: Layout
+
+    def held(self, weights: Mapping[str, Any]) -> Any:
+        """The array before it is packed, from all arrays by key."""
+        parts = [weights[key] for key in self.keys]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts, self.dim)
+
+    def size_bytes(self, weights: Mapping[str, Any]) -> int:
+        """Bytes of the entry."""
+        return sum(weights[key].nbytes for key in self.keys)
+
+
+def stack(parts: Sequence[Any], dim: int) -> Any:
+    """A ``layout.weight`` of the tensors of ``parts``, which are weights, joined along ``dim``
+    before anything runs.
+    """
+    entries = [_entry(op) for op in parts]
+    keys = [key for entry in entries for key in entry.keys]
+    sizes = list(shapes.concat([shape(op.result) for op in parts], dim))
+    kind = ir.RankedTensorType.get(sizes, element_type(parts[0].result))
+    stacked = WeightOp(kind, ir.StringAttr.get("+".join(keys)), parts[0].attributes["encoding"])
+    i64 = ir.IntegerType.get_signless(64)
+    stacked.attributes[_STACKED] = ir.ArrayAttr.get([ir.StringAttr.get(key) for key in keys])
+    stacked.attributes[_STACKED_DIM] = ir.IntegerAttr.get(i64, dim)
+    return stacked.result
+
+
+def again(op: Any, kind: Any) -> Any:
+    """What the ``layout.weight`` ``op`` loads, as a tensor of type ``kind``."""
+    copy = WeightOp(kind, op.attributes["key"], op.attributes["encoding"])
+    for name in (_STACKED, _STACKED_DIM):
+        if name in op.attributes:
+            copy.attributes[name] = op.attributes[name]
+    return copy.result
+
+
+def is_stacked(op: Any) -> bool:
+    """Whether the ``layout.weight`` ``op`` holds several weights."""
+    return _STACKED in op.attributes
 
 
 def _entry(op: Any) -> ArchiveEntry:
     key = ir.StringAttr(op.attributes["key"]).value
+    keys, dim = (key,), 0
+    if is_stacked(op):
+        keys = tuple(ir.StringAttr(k).value for k in ir.ArrayAttr(op.attributes[_STACKED]))
+        dim = ir.IntegerAttr(op.attributes[_STACKED_DIM]).value
     layout = repr_of(ir.RankedTensorType(op.results[0].type)).layout
     suffix = "" if layout.is_default else f"@{layout}"
-    return ArchiveEntry(key + suffix, key, layout)
+    return ArchiveEntry(key + suffix, keys, dim, layout)
 
 
 def entry_of(op: Any) -> str:

@@ -1,10 +1,12 @@
 """Names of the archive's entries: one per tensor and layout."""
 
+import numpy as np
+
 from smartmem.dialects import layout
 from smartmem.dialects._mlir import ir
 from smartmem.dialects.layout import build
 from smartmem.dialects.layout.attributes import with_repr
-from smartmem.dialects.layout.weights import ArchiveEntry, archive_entries, entry_of
+from smartmem.dialects.layout.weights import ArchiveEntry, again, archive_entries, entry_of, stack
 from smartmem.dialects.layouts import Layout, Repr
 
 LAST = Layout((1, 0))
@@ -22,12 +24,29 @@ def test_entries_are_keyed_by_tensor_and_layout() -> None:
         names = [entry_of(value.owner.opview) for value in values]
         assert names == ["b", "a@[1, 0]", "a@[1, 0]", "b@[0, 1] pack(1:4)"]
         assert archive_entries(module) == [
-            ArchiveEntry("b", "b", Layout.row_major(2)),
-            ArchiveEntry("a@[1, 0]", "a", LAST),
-            ArchiveEntry("b@[0, 1] pack(1:4)", "b", PACKED),
+            ArchiveEntry("b", ("b",), 0, Layout.row_major(2)),
+            ArchiveEntry("a@[1, 0]", ("a",), 0, LAST),
+            ArchiveEntry("b@[0, 1] pack(1:4)", ("b",), 0, PACKED),
         ]
 
 
 def test_a_module_without_weights_has_no_entries() -> None:
     with layout.context():
         assert archive_entries(ir.Module.create()) == []
+
+
+def test_stacked_weights_are_one_entry_in_any_layout() -> None:
+    weights = {"a": np.arange(6.0).reshape(2, 3), "b": np.arange(12.0).reshape(4, 3)}
+    with layout.context():
+        module = ir.Module.create()
+        with ir.InsertionPoint(module.body):
+            parts = [build.weight(key, weights[key].shape, ir.F64Type.get()) for key in "ab"]
+            stacked = stack([part.owner.opview for part in parts], 0)
+            again(stacked.owner.opview, with_repr(stacked.type, Repr(LAST, "buffer")))
+        for part in parts:
+            part.owner.erase()
+        plain, packed = archive_entries(module)
+    assert (plain.name, plain.keys, packed.name) == ("a+b", ("a", "b"), "a+b@[1, 0]")
+    assert plain.size_bytes(weights) == 18 * 8
+    np.testing.assert_array_equal(plain.held(weights), np.concatenate([*weights.values()]))
+    np.testing.assert_array_equal(packed.layout.pack(packed.held(weights)), plain.held(weights).T)
