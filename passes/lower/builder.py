@@ -9,6 +9,7 @@ knows a layout it does not care about.
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 from smartmem.dialects._mlir import arith, ir, linalg, tensor
@@ -116,17 +117,66 @@ def pointwise(inputs: Sequence[Operand], sizes: Sequence[int], element: Any, bod
     )
 
 
+@dataclass(frozen=True)
+class _Box:
+    """A part of ``source``, without gaps. Reshaped before it is cut out it is part of a larger
+    tensor still, and read in place by IREE's kernels; cut out first, it is copied.
+    """
+
+    source: Value
+    starts: Sequence[int]
+    sizes: Sequence[int]
+
+    def is_whole(self, axis: int) -> bool:
+        """Whether all of ``axis`` is in the box."""
+        return self.sizes[axis] == shape(self.source)[axis]
+
+    def span(self, group: Sequence[int]) -> tuple[int, int] | None:
+        """Where the box begins, and how long it is, along the axes of ``group`` as one; None where
+        it would have gaps.
+        """
+        cut = [axis for axis in group if not self.is_whole(axis)]
+        if any(self.sizes[axis] != 1 for axis in group if cut and axis < cut[-1]):
+            return None
+        start = 0
+        for axis in group:
+            start = start * shape(self.source)[axis] + self.starts[axis]
+        return start, prod(self.sizes[axis] for axis in group)
+
+    def parts(self, axis: int, sizes: Sequence[int]) -> tuple[list[int], list[int]] | None:
+        """The sizes into which ``axis`` of the source is split, and where the box begins in each,
+        for the box to have ``sizes`` there; None where it would be no box.
+        """
+        inner, whole_size = prod(sizes[1:]), shape(self.source)[axis]
+        if self.starts[axis] % inner or whole_size % inner:
+            return None
+        rest = list(sizes[1:])
+        return [whole_size // inner, *rest], [self.starts[axis] // inner, *[0] * len(rest)]
+
+
+def _box_of(value: Value) -> _Box | None:
+    """The box that ``value`` is, if it was just cut out."""
+    op = value.owner
+    if isinstance(op, ir.Block) or op.name != "tensor.extract_slice" or len(op.operands) > 1:
+        return None
+    starts, sizes, steps = (
+        list(ir.DenseI64ArrayAttr(op.attributes[f"static_{name}"]))
+        for name in ("offsets", "sizes", "strides")
+    )
+    same_rank = len(sizes) == len(shape(value))
+    return _Box(op.operands[0], starts, sizes) if same_rank and set(steps) == {1} else None
+
+
 def reassociated(value: Value, groups: Sequence[Sequence[int]]) -> Value:
     """``value`` with each group of axes collapsed into one."""
     own = shape(value)
     if all(len(g) == 1 for g in groups):
         return value
-    sizes: list[int] = []
-    for group in groups:
-        size = 1
-        for axis in group:
-            size *= own[axis]
-        sizes.append(size)
+    box = _box_of(value)
+    if box is not None and (spans := [box.span(group) for group in groups]).count(None) == 0:
+        starts, sizes = zip(*(span for span in spans if span is not None), strict=True)
+        return sliced(reassociated(box.source, groups), starts, sizes, [1] * len(groups))
+    sizes = [prod(own[axis] for axis in group) for group in groups]
     result = tensor_of(sizes, element_type(value))
     return tensor.CollapseShapeOp(result, value, _nested(groups)).result
 
@@ -136,6 +186,11 @@ def expanded(value: Value, groups: Sequence[Sequence[int]]) -> Value:
     sizes = [s for group in groups for s in group]
     if all(len(g) == 1 for g in groups):
         return value
+    box = _box_of(value)
+    if box is not None and None not in (parts := [box.parts(a, g) for a, g in enumerate(groups)]):
+        split, starts = zip(*(part for part in parts if part is not None), strict=True)
+        cut = [start for group in starts for start in group]
+        return sliced(expanded(box.source, split), cut, sizes, [1] * len(sizes))
     axes: list[list[int]] = []
     for group in groups:
         first = axes[-1][-1] + 1 if axes else 0

@@ -149,3 +149,31 @@ func.func @halves(%x: tensor<3x8xf32>) -> tensor<3x8xf32> {
   %3 = "layout.concat"(%1, %2) {dim = 1} : (tensor<3x4xf32>, tensor<3x4xf32>) -> tensor<3x8xf32>
   return %3 : tensor<3x8xf32>
 }
+
+// -----
+
+// A box is cut out of what is reshaped, not reshaped when it is cut out, which would be a copy.
+
+// CHECK-LABEL: func.func @cut_last(
+// CHECK-SAME: %[[X:.*]]: tensor<2x3x16xf32>
+// CHECK-NEXT: %[[ROWS:.*]] = tensor.collapse_shape %[[X]] {{.*}} into tensor<6x16xf32>
+// CHECK-NEXT: %[[WIDE:.*]] = tensor.expand_shape %[[ROWS]] {{.*}} into tensor<6x4x4xf32>
+// CHECK-NEXT: %[[BOX:.*]] = tensor.extract_slice %[[WIDE]][0, 2, 0] [6, 2, 4]
+// CHECK-NEXT: return %[[BOX]]
+func.func @cut_last(%x: tensor<2x3x16xf32>) -> tensor<6x2x4xf32> {
+  %0 = "layout.view"(%x) {index_map = affine_map<(t, h, c) -> (t floordiv 3, t mod 3, h * 4 + c + 8)>} : (tensor<2x3x16xf32>) -> tensor<6x2x4xf32>
+  return %0 : tensor<6x2x4xf32>
+}
+
+// -----
+
+// One that would have gaps in the dims that are joined has to be cut first.
+
+// CHECK-LABEL: func.func @cut_first(
+// CHECK-SAME: %[[X:.*]]: tensor<2x8x4xf32>
+// CHECK-NEXT: %[[BOX:.*]] = tensor.extract_slice %[[X]][0, 1, 0] [2, 3, 4]
+// CHECK-NEXT: tensor.collapse_shape %[[BOX]]
+func.func @cut_first(%x: tensor<2x8x4xf32>) -> tensor<6x4xf32> {
+  %0 = "layout.view"(%x) {index_map = affine_map<(t, c) -> (t floordiv 3, t mod 3 + 1, c)>} : (tensor<2x8x4xf32>) -> tensor<6x4xf32>
+  return %0 : tensor<6x4xf32>
+}
