@@ -1,5 +1,5 @@
-"""Views that contractions read through are marked, so that nothing copies what they show; so are
-convolutions that read windows, which lie side by side, where they are.
+"""Views that products and look-ups read through are marked, so that nothing copies what they show;
+so are convolutions that read windows, which lie side by side, where they are.
 
     %1 = layout.view %0 (windows of %0)         %1 = layout.view %0 (windows of %0) {read_in_place}
     %2 = layout.contract %1, %w           ==>   %2 = layout.contract %1, %w
@@ -15,7 +15,6 @@ from typing import Any, ClassVar
 from smartmem.dialects.layout.ops import ConvOp, ViewOp
 from smartmem.passes.analysis.reads import mark_read_in_place
 from smartmem.passes.base import PassReport, block_ops, check_device, functions, result_bytes
-from smartmem.passes.rules.classes import movement
 from smartmem.passes.rules.kernels import KernelLimits
 from smartmem.passes.rules.reads import patches_in_place, read_in_place
 from smartmem.passes.target import DeviceKind
@@ -41,8 +40,7 @@ class FuseReadsPass:
         """Every view by itself: loops that suit two views suit either."""
         ops = [op for function in functions(module) for op in block_ops(function)]
         views = [op for op in ops if isinstance(op, ViewOp)]
-        moving = [view for view in views if movement(view) == "transpose"]
-        taken = [v for v in moving if read_in_place(v, self.device, self.promotes).taken]
+        taken = [v for v in views if read_in_place(v, self.device, self.promotes).taken]
         convs = [op for op in ops if isinstance(op, ConvOp)]
         reading = [c for c in convs if patches_in_place(c, self.device, self.limits).taken]
         for op in (*taken, *reading):

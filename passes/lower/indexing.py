@@ -9,13 +9,17 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from smartmem.dialects._mlir import arith, ir, linalg, tensor
+from smartmem.dialects.layout.maps import to_index_map
 from smartmem.dialects.layout.ops import (
     GatherElementsOp,
     GatherOp,
     ScatterOp,
+    ViewOp,
     element_type,
     shape,
 )
+from smartmem.passes.analysis.joins import producer
+from smartmem.passes.analysis.reads import is_read_in_place
 from smartmem.passes.lower import scalars
 from smartmem.passes.lower.builder import (
     Lowering,
@@ -33,6 +37,7 @@ from smartmem.passes.lower.builder import (
     whole,
     widened,
 )
+from smartmem.passes.lower.positions import computed
 from smartmem.passes.lower.reduction import COMBINE, goes_unsigned, neutral, sign_flipped
 from smartmem.passes.lower.registry import lowers
 
@@ -89,21 +94,51 @@ def gather(low: Lowering, op: Any) -> Any:
 
 @lowers(GatherElementsOp)
 def gather_elements(low: Lowering, op: Any) -> Any:
-    """One load per result element; outside the table as in ``gather``."""
+    """One load per result element; outside the table as in ``gather``. Both operands may be read
+    through their views.
+    """
     axis: int = ir.IntegerAttr(op.attributes["dim"]).value
-    held, sizes = whole(low.value(op.table)), shape(op.result)
+    table, table_place = _seen(low, op.table)
+    indices, index_place = _seen(low, op.indices)
+    sizes = shape(op.result)
     rank = len(sizes)
 
-    def body(position: Any) -> Any:
+    def body(position: Any = None) -> Any:
+        at = [linalg.IndexOp(a).result for a in range(rank)]
+        if position is None:
+            position = tensor.ExtractOp(indices, index_place(at)).result
         return _looked_up(
-            held,
+            table,
             shape(op.table)[axis],
             position,
-            lambda safe: [safe if a == axis else linalg.IndexOp(a).result for a in range(rank)],
+            lambda safe: table_place([safe if a == axis else at[a] for a in range(rank)]),
         )
 
-    read = Operand(low.value(op.indices), dims(range(rank)))
-    return pointwise([read], sizes, element_type(op.result), body)
+    reads = [Operand(indices, dims(range(rank)))] if _is_made(op.indices) else []
+    return pointwise(reads, sizes, element_type(op.result), body)
+
+
+def _is_made(value: Any) -> bool:
+    """Whether ``value`` is in memory, not a view that is read through."""
+    op = producer(value)
+    return not isinstance(op, ViewOp) or not is_read_in_place(op)
+
+
+def _seen(low: Lowering, value: Any) -> tuple[Any, Callable[[list[Any]], list[Any]]]:
+    """The tensor in memory that elements of ``value`` are loaded from, and where in it one is."""
+    if _is_made(value):
+        return whole(low.value(value)), lambda at: at
+    view: Any = producer(value)
+    index_map = to_index_map(
+        ir.AffineMapAttr(view.attributes["index_map"]).value, shape(value), shape(view.input)
+    )
+    order = low.layout(view.input).order
+
+    def place(at: list[Any]) -> list[Any]:
+        logical = [computed(expr, at) for expr in index_map.results]
+        return [logical[axis] for axis in order]
+
+    return whole(low.value(view.input)), place
 
 
 @lowers(ScatterOp)

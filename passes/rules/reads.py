@@ -4,7 +4,8 @@ a copy: facts, no change of IR.
 A view that moves elements (a window cut out of an image, a head split off) costs nothing where the
 loops of its reader can be split as it splits dims: the operand is then read where it lies. IREE
 makes good code for such loops only with tiles of ours (``rules/kernels.py``), so this is for
-Vulkan; its CPU code packs operands itself.
+Vulkan; its CPU code packs operands itself. A look-up of single elements (``gather_elements``) reads
+through any view: a table that is repeated for each of its readers is never written out.
 """
 
 from collections.abc import Sequence
@@ -17,12 +18,14 @@ from smartmem.dialects.layout.ops import (
     AttentionOp,
     ContractOp,
     ConvOp,
+    GatherElementsOp,
     ViewOp,
     shape,
 )
 from smartmem.passes.analysis.joins import producer
 from smartmem.passes.analysis.products import Map, Patches, merge_groups
 from smartmem.passes.analysis.reads import Reading, common_parts, through
+from smartmem.passes.rules.classes import movement
 from smartmem.passes.rules.kernels import Contraction, KernelLimits, tile_contraction
 from smartmem.passes.rules.layouts import is_weight
 from smartmem.passes.rules.windows import Verdict, is_product, layout_of, window_of
@@ -66,9 +69,13 @@ def read_in_place(view: ViewOp, device: DeviceKind, promotes: bool) -> Verdict:
 
     ``promotes``: whether the target's kernels have tiles in shared memory.
     """
+    readers = [use.owner.opview for use in view.result.uses]
+    if readers and all(isinstance(reader, GatherElementsOp) for reader in readers):
+        return Verdict(True, "looked up element by element, wherever they lie")
     if device != "vulkan":
         return Verdict(False, "packed by IREE's CPU code, in any order")
-    readers = [use.owner.opview for use in view.result.uses]
+    if movement(view) != "transpose":
+        return Verdict(False, "repeated or picked where its reader cannot do so")
     for reader in readers:
         taking = [p for p in _products(reader) if p.has(view.result)]
         if not taking or _masks(reader, view.result):

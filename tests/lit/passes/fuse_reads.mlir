@@ -70,3 +70,24 @@ func.func @attention(%x: tensor<5x2x8xf32>, %k: tensor<2x6x8xf32>, %m: tensor<6x
   %1 = "layout.attention"(%r, %k, %k, %t) {causal = false, keys = 6 : i64, operandSegmentSizes = array<i32: 1, 1, 1, 1>, scale = 0.5 : f64} : (tensor<2x5x8xf32>, tensor<2x6x8xf32>, tensor<2x6x8xf32>, tensor<5x6xf32>) -> tensor<2x5x8xf32>
   return %0, %1 : tensor<2x5x8xf32>, tensor<2x5x8xf32>
 }
+
+// -----
+
+// A look-up reads through any views, on every device: the table is not repeated for its readers, nor are the positions.
+
+// CHECK-LABEL: func.func @looked_up
+// CHECK-COUNT-2: read_in_place
+// CPU-LABEL: func.func @looked_up
+// CPU-COUNT-2: read_in_place
+// LOWERED-LABEL: func.func @looked_up
+// LOWERED-SAME: (%[[X:.*]]: tensor<5x8xf32>, %[[AT:.*]]: tensor<3x2xi32>)
+// LOWERED: linalg.generic {{.*}}"parallel", "parallel", "parallel"]} outs
+// LOWERED: tensor.extract %[[AT]]
+// LOWERED: tensor.extract %[[X]]
+// LOWERED: return
+func.func @looked_up(%x: tensor<5x8xf32>, %at: tensor<3x2xi32>) -> tensor<3x2x4xf32> {
+  %table = "layout.view"(%x) {index_map = affine_map<(r, t, c) -> (t, c + 4)>} : (tensor<5x8xf32>) -> tensor<3x5x4xf32>
+  %where = "layout.view"(%at) {index_map = affine_map<(r, k, c) -> (r, k)>} : (tensor<3x2xi32>) -> tensor<3x2x4xi32>
+  %0 = "layout.gather_elements"(%table, %where) {dim = 1} : (tensor<3x5x4xf32>, tensor<3x2x4xi32>) -> tensor<3x2x4xf32>
+  return %0 : tensor<3x2x4xf32>
+}
