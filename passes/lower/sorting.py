@@ -5,6 +5,8 @@ Every element of the result finds by binary search how many of those before it c
 run (the "merge path" of Odeh, Green, Mwassi, Shmueli and Birk, 2012, section III), so all of them
 work at once, and none writes to another's place. Equal elements keep their order.
 
+On a GPU a short row is sorted by counting: how many elements go before each one is its place.
+
 What is compared are integer keys in the order of the values: NaN has a place in it, and a key that
 was stored is the same in every kernel that reads it, which a recomputed float need not be.
 """
@@ -30,6 +32,10 @@ from smartmem.passes.lower.builder import (
 )
 from smartmem.passes.lower.reduction import stepwise
 from smartmem.passes.lower.registry import lowers
+
+# Rows up to this length are sorted by counting on a GPU: two kernels of as many steps per element
+# as the row is long, where merging has one per doubling. Not measured.
+_MOST_COUNTED = 256
 
 _SMALLEST, _LARGEST = -(2**31), 2**31 - 1
 
@@ -101,12 +107,65 @@ def argsort(low: Lowering, op: Any) -> Any:
     axis: int = ir.IntegerAttr(op.attributes["dim"]).value
     order = "gt" if ir.BoolAttr(op.attributes["descending"]).value else "lt"
     keys, sizes = _keys(low, op.input, _LARGEST), shape(op.result)
+    if low.device == "vulkan" and sizes[axis] <= _MOST_COUNTED:
+        return _placed(low, _ranks(low, keys, axis, order), axis)
     places = low.fenced(pointwise([], sizes, _integer(), lambda: loop_number(axis)))
     width = 1
     while width < sizes[axis]:
         places = low.fenced(_merged(keys, places, axis, width, order))
         width *= 2
     return places
+
+
+def _ranks(low: Lowering, keys: Any, axis: int, order: str) -> Any:
+    """How many elements of its row go before each one."""
+    sizes, integer = shape(keys), _integer()
+    rank = len(sizes)
+    count = Operand(numbers(low, sizes[axis]), (dim(axis),))
+    others = Operand(numbers(low, sizes[axis]), (dim(rank),))
+    at = tuple(dim(rank if a == axis else a) for a in range(rank))
+
+    def counted(key: Any, here: Any, other: Any, there: Any, total: Any) -> Any:
+        equal = scalars.compare("eq", other, key)
+        earlier = scalars.compare("lt", there, here)
+        before = scalars.compare(order, other, key)
+        first = scalars.select(equal, earlier, before)
+        return scalars.add(total, scalars.select(first, constant(1, integer), constant(0, integer)))
+
+    return low.fenced(
+        generic(
+            [Operand(keys, dims(range(rank))), count, Operand(keys, at), others],
+            filled(0, sizes, integer),
+            dims(range(rank)),
+            ["parallel"] * rank + ["reduction"],
+            counted,
+        )
+    )
+
+
+def _placed(low: Lowering, ranks: Any, axis: int) -> Any:
+    """Which element of its row has each rank."""
+    sizes, integer = shape(ranks), _integer()
+    rank = len(sizes)
+    at = tuple(dim(rank if a == axis else a) for a in range(rank))
+
+    def found(wanted: Any, other: Any, there: Any, total: Any) -> Any:
+        here = scalars.compare("eq", other, wanted)
+        return scalars.add(total, scalars.select(here, there, constant(0, integer)))
+
+    return low.fenced(
+        generic(
+            [
+                Operand(numbers(low, sizes[axis]), (dim(axis),)),
+                Operand(ranks, at),
+                Operand(numbers(low, sizes[axis]), (dim(rank),)),
+            ],
+            filled(0, sizes, integer),
+            dims(range(rank)),
+            ["parallel"] * rank + ["reduction"],
+            found,
+        )
+    )
 
 
 def _merged(keys: Any, places: Any, axis: int, width: int, order: str) -> Any:
