@@ -5,12 +5,12 @@
     %3 = layout.elementwise %2          %3 = layout.elementwise %2 {block = 0, fn = "relu"}
 
 A block starts at a window that ``rules/windows.py`` gives a kernel of its own, and grows by
-elementwise readers of the same shape and layout, and by the relayout of what they make. A chain
-over rows, reductions with what makes the rows and what is made of both, is a block, too. Only its
-last op is read from outside, and nothing outside stands between two of its ops, so it can be
-lowered where that last op stands. Everything else is left to IREE, which fuses elementwise chains
-the same way. On entry: every tensor has its layout. On exit: valid layout dialect, with ``block``
-on the ops of blocks.
+elementwise readers in the same order of memory, whatever dims are called there, and by the relayout
+of what they make. A chain over rows, reductions with what makes the rows and what is made of both,
+is a block, too. Only its last op is read from outside, and nothing outside stands between two of
+its ops, so it can be lowered where that last op stands. Everything else is left to IREE, which
+fuses elementwise chains the same way. On entry: every tensor has its layout. On exit: valid layout
+dialect, with ``block`` on the ops of blocks.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from heapq import heappop, heappush
 from typing import Any, ClassVar
 
+from smartmem.dialects import algebra
 from smartmem.dialects._mlir import ir
 from smartmem.dialects.layout.build import tensor_of
 from smartmem.dialects.layout.ops import (
@@ -36,6 +37,7 @@ from smartmem.dialects.layout.ops import (
 from smartmem.passes.analysis.blocks import block_of, mark, mark_row_kernel
 from smartmem.passes.analysis.row_chains import Rows, with_producers
 from smartmem.passes.base import PassReport, block_ops, check_device, functions
+from smartmem.passes.eliminate_views import index_map_of
 from smartmem.passes.rules.classes import movement
 from smartmem.passes.rules.rows import attention_row_kernel, row_kernel
 from smartmem.passes.rules.windows import layout_of, own_kernel
@@ -60,13 +62,29 @@ def _readers(op: Any) -> list[Any]:
 Fits = Callable[[Any, set[Any]], bool]
 
 
-def _follows(op: Any, anchor: Any) -> bool:
-    """Whether ``op`` works on the elements of ``anchor`` one by one, in the same order."""
-    result = anchor.operation.results[0]
-    if not isinstance(op, ElementwiseOp) or shape(op.result) != shape(result):
+def _follows(op: Any, inside: set[Any]) -> bool:
+    """Whether ``op`` works on the elements of what is ``inside`` one by one, in their order in
+    memory, or only calls them something else.
+    """
+    if isinstance(op, ViewOp):
+        return _is_relabelled(op)
+    if not isinstance(op, ElementwiseOp):
         return False
-    full = [v for v in op.operands if shape(v) == shape(result)]
-    return all(layout_of(v) == layout_of(result) for v in (op.result, *full))
+    full = [v for v in op.operands if shape(v) == shape(op.result)]
+    alike = all(layout_of(v) == layout_of(op.result) for v in full)
+    return alike and all(v in full for v in op.operands if v in inside)
+
+
+def _is_relabelled(view: ViewOp) -> bool:
+    """Whether ``view`` shows a tensor as it lies in memory, dim by dim."""
+    given, made = layout_of(view.input), layout_of(view.result)
+    sizes = [
+        [shape(v)[a] for a in own.order] for v, own in ((view.input, given), (view.result, made))
+    ]
+    if sizes[0] != sizes[1]:
+        return False
+    shown = algebra.compose(index_map_of(view), given.to_logical_map(shape(view.input)))
+    return algebra.compose(made.to_physical_map(shape(view.result)), shown).is_identity()
 
 
 def _grown(anchor: Any, fits: Fits, places: Mapping[Any, float]) -> list[Any]:
@@ -98,12 +116,12 @@ def _grown(anchor: Any, fits: Fits, places: Mapping[Any, float]) -> list[Any]:
 
 
 def _with_one_result(members: Sequence[Any]) -> list[Any]:
-    """The longest beginning of ``members`` whose last op alone is read from outside."""
+    """The longest beginning of ``members`` whose last op computes and alone is read outside."""
     for length in range(len(members), 1, -1):
         kept = list(members[:length])
         names = [m.operation for m in kept]
         escaping = [m for m in kept if any(r.operation not in names for r in _readers(m))]
-        if escaping == [kept[-1]]:
+        if escaping == [kept[-1]] and not isinstance(kept[-1], ViewOp):
             return kept
     return [members[0]]
 
@@ -168,7 +186,7 @@ class FuseBlocksPass:
             return self._row_chain(op, places)
         if not _is_seed(op, self.device, self.lanes):
             return []
-        members = _with_one_result(_grown(op, lambda o, _: _follows(o, op), places))
+        members = _with_one_result(_grown(op, _follows, places))
         relayouts = _written_row_major(members[-1])
         for relayout in relayouts:
             places.setdefault(relayout.operation, places[members[-1].operation] + 0.5)

@@ -231,3 +231,32 @@ func.func @no_chain(%x: tensor<6x6xf32>, %n: tensor<6x6xi32>) -> (tensor<6x6xf32
   %10 = "layout.elementwise"(%n, %9) {fn = "sub", operandSegmentSizes = array<i32: 1, 1, 0>} : (tensor<6x6xi32>, tensor<6x1xi32>) -> tensor<6x6xi32>
   return %2, %1, %4, %7, %10 : tensor<6x6xf32>, tensor<6x1xf32>, tensor<6x6xf32>, tensor<6x6xf32>, tensor<6x6xi32>
 }
+
+// -----
+
+#last = #layout.repr<array<i64: 0, 2, 3, 1>, [], [], "buffer">
+#kernel = #layout.repr<array<i64: 2, 3, 1, 0>, [], [], "buffer">
+
+// A view that only calls the dims of a channels-last image something else is no end of a block; one that turns the image,
+// and one behind which nothing is computed, are.
+
+// CHECK-LABEL: func.func @relabelled
+// CHECK-NEXT: "layout.conv"{{.*}}block = 0
+// CHECK-NEXT: "layout.view"{{.*}}block = 0
+// CHECK-NEXT: "layout.elementwise"{{.*}}block = 0{{.*}}fn = "add"
+// CHECK-NEXT: "layout.conv"{{.*}}block = 1
+// CHECK-NEXT: "layout.view"(%{{[0-9]+}}) {index_map
+// CHECK-NEXT: "layout.elementwise"(%{{[0-9]+}}) {fn = "relu"
+// CHECK-NEXT: "layout.conv"{{.*}}block = 2
+// CHECK-NEXT: "layout.view"(%{{[0-9]+}}) {index_map
+func.func @relabelled(%x: tensor<1x8x6x5xf32, #last>, %y: tensor<1x6x5x8xf32>, %w: tensor<8x1x3x3xf32, #kernel>) -> (tensor<1x6x5x8xf32>, tensor<1x5x6x8xf32>, tensor<1x6x5x8xf32>) {
+  %0 = "layout.conv"(%x, %w) {dilations = array<i64: 1, 1>, groups = 8, pad_high = array<i64: 1, 1>, pad_low = array<i64: 1, 1>, strides = array<i64: 1, 1>} : (tensor<1x8x6x5xf32, #last>, tensor<8x1x3x3xf32, #kernel>) -> tensor<1x8x6x5xf32, #last>
+  %1 = "layout.view"(%0) {index_map = affine_map<(n, h, w, c) -> (n, c, h, w)>} : (tensor<1x8x6x5xf32, #last>) -> tensor<1x6x5x8xf32>
+  %2 = "layout.elementwise"(%1, %y) {fn = "add", operandSegmentSizes = array<i32: 1, 1, 0>} : (tensor<1x6x5x8xf32>, tensor<1x6x5x8xf32>) -> tensor<1x6x5x8xf32>
+  %3 = "layout.conv"(%x, %w) {dilations = array<i64: 1, 1>, groups = 8, pad_high = array<i64: 1, 1>, pad_low = array<i64: 1, 1>, strides = array<i64: 1, 1>} : (tensor<1x8x6x5xf32, #last>, tensor<8x1x3x3xf32, #kernel>) -> tensor<1x8x6x5xf32, #last>
+  %4 = "layout.view"(%3) {index_map = affine_map<(n, w, h, c) -> (n, c, h, w)>} : (tensor<1x8x6x5xf32, #last>) -> tensor<1x5x6x8xf32>
+  %5 = "layout.elementwise"(%4) {fn = "relu", operandSegmentSizes = array<i32: 1, 0, 0>} : (tensor<1x5x6x8xf32>) -> tensor<1x5x6x8xf32>
+  %6 = "layout.conv"(%x, %w) {dilations = array<i64: 1, 1>, groups = 8, pad_high = array<i64: 1, 1>, pad_low = array<i64: 1, 1>, strides = array<i64: 1, 1>} : (tensor<1x8x6x5xf32, #last>, tensor<8x1x3x3xf32, #kernel>) -> tensor<1x8x6x5xf32, #last>
+  %7 = "layout.view"(%6) {index_map = affine_map<(n, h, w, c) -> (n, c, h, w)>} : (tensor<1x8x6x5xf32, #last>) -> tensor<1x6x5x8xf32>
+  return %2, %5, %7 : tensor<1x6x5x8xf32>, tensor<1x5x6x8xf32>, tensor<1x6x5x8xf32>
+}
