@@ -1,16 +1,18 @@
-"""Joins that one kernel assembles: for every element of the result, which piece it comes from.
+"""Joins and borders that one kernel assembles: per element of the result, where it comes from.
 
 Pieces that are views of one tensor, such as a mirrored border, become one load at a position that
 is chosen; pieces of several tensors one load each, of which one is kept. Only ever a kernel of its
 own or part of an elementwise one: positions that are computed cost too much inside a contraction.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import reduce
 from typing import Any, TypeGuard
 
 from smartmem.dialects._mlir import arith, ir, linalg, tensor
+from smartmem.dialects.layout.attributes import ints
 from smartmem.dialects.layout.maps import to_index_map
-from smartmem.dialects.layout.ops import RelayoutOp, ViewOp, shape
+from smartmem.dialects.layout.ops import RelayoutOp, ViewOp, element_type, shape
 from smartmem.passes.analysis.blocks import block_of
 from smartmem.passes.analysis.joins import is_assembled, joined_dim, pieces, producer
 from smartmem.passes.lower import scalars
@@ -31,27 +33,57 @@ Position = tuple[Any, ...]
 
 def assemble(low: Lowering, op: Any) -> Any:
     """The physical result of the concat ``op``, read through all that it is made of."""
-    sizes, order = low.physical_shape(op.result), low.layout(op.result).order
-    held = _Leaves(low, op)
+    held = _Leaves(low, op.result)
+    return _by_position(low, op.result, lambda at: _read(held, op.result, at))
+
+
+def bordered(low: Lowering, op: Any) -> Any:
+    """The physical result of the pad ``op``, read through all that its input is made of."""
+    held = _Leaves(low, op.input)
+    starts, sizes = ints(op.attributes["low"]), shape(op.input)
+
+    def element(at: Position) -> Any:
+        local: list[Any] = []
+        within: list[Any] = []
+        for axis, (start, size) in enumerate(zip(starts, sizes, strict=True)):
+            place = at[axis]
+            if size == shape(op.result)[axis]:
+                local.append(place)
+                continue
+            place = arith.SubIOp(place, index_constant(start)).result
+            last = index_constant(size - 1)
+            within.append(scalars.compare("ge", place, index_constant(0)))
+            within.append(scalars.compare("le", place, last))
+            local.append(scalars.minimum(scalars.maximum(place, index_constant(0)), last))
+        inside = reduce(scalars.SCALARS["bit_and"], within)
+        border = arith.ConstantOp(element_type(op.result), op.attributes["value"]).result
+        return scalars.select(inside, _read(held, op.input, tuple(local)), border)
+
+    return _by_position(low, op.result, element)
+
+
+def _by_position(low: Lowering, result: Any, element: Callable[[Position], Any]) -> Any:
+    """A kernel that computes each element of ``result`` from its position per logical axis."""
+    sizes, order = low.physical_shape(result), low.layout(result).order
 
     def body(_: Any) -> Any:
         at: list[Any] = [None] * len(order)
         for loop, axis in enumerate(order):
             at[axis] = linalg.IndexOp(loop).result
-        return _read(held, op.result, tuple(at))
+        return element(tuple(at))
 
-    init = empty(sizes, op.result.type.element_type)
     rank = len(sizes)
+    init = empty(sizes, element_type(result))
     return generic([], init, dims(range(rank)), ["parallel"] * rank, body)
 
 
 class _Leaves:
     """The tensors in memory that an assembly reads, each made ready before the kernel."""
 
-    def __init__(self, low: Lowering, op: Any) -> None:
+    def __init__(self, low: Lowering, value: Any) -> None:
         self._low = low
         self._ready: dict[Any, Any] = {}
-        self._prepare(op.result)
+        self._prepare(value)
 
     def _prepare(self, value: Any) -> None:
         op = producer(value)

@@ -23,9 +23,9 @@ from smartmem.dialects.layout.ops import (
     shape,
 )
 from smartmem.dialects.steps import Step, reshape_steps
-from smartmem.passes.analysis.joins import is_assembled, is_link, joined_dim, pieces
+from smartmem.passes.analysis.joins import is_assembled, is_link, joined_dim, pieces, producer
 from smartmem.passes.analysis.reads import is_read_in_place
-from smartmem.passes.lower.assembly import assemble
+from smartmem.passes.lower.assembly import assemble, bordered
 from smartmem.passes.lower.builder import (
     Lowering,
     Operand,
@@ -175,7 +175,11 @@ def _gathered(value: Any, index_map: IndexMap) -> Any:
 
 @lowers(PadOp)
 def pad(low: Lowering, op: Any) -> Any:
-    """``tensor.pad`` in memory order; see ``windows.pad_physical`` for the fence."""
+    """``tensor.pad`` in memory order; see ``windows.pad_physical`` for the fence. On a GPU, what no
+    kernel can write into its place is read by the kernel that writes the border.
+    """
+    if low.device == "vulkan" and isinstance(producer(op.input), (ViewOp, RelayoutOp)):
+        return bordered(low, op)
     order = low.layout(op.input).order
     if order != low.layout(op.result).order:
         raise ValueError("pad keeps the layout of its input")
