@@ -12,9 +12,17 @@ from typing import Any, TypeGuard
 from smartmem.dialects._mlir import arith, ir, linalg, tensor
 from smartmem.dialects.layout.attributes import ints
 from smartmem.dialects.layout.maps import to_index_map
-from smartmem.dialects.layout.ops import RelayoutOp, ViewOp, element_type, shape
+from smartmem.dialects.layout.ops import (
+    ElementwiseOp,
+    PadOp,
+    RelayoutOp,
+    ViewOp,
+    element_type,
+    shape,
+)
 from smartmem.passes.analysis.blocks import block_of
 from smartmem.passes.analysis.joins import is_assembled, joined_dim, pieces, producer
+from smartmem.passes.analysis.reads import is_read_in_place
 from smartmem.passes.lower import scalars
 from smartmem.passes.lower.builder import (
     Lowering,
@@ -33,6 +41,32 @@ Position = tuple[Any, ...]
 
 def assemble(low: Lowering, op: Any) -> Any:
     """The physical result of the concat ``op``, read through all that it is made of."""
+    held = _Leaves(low, op.result)
+    return _by_position(low, op.result, lambda at: _read(held, op.result, at))
+
+
+def is_read_through(op: Any) -> bool:
+    """Whether the assembled concat ``op`` is never written out: who reads it computes positions
+    anyway, or only shows parts of it to functions of elements and to borders.
+    """
+    views = [use.owner.opview for use in op.result.uses]
+    return all(
+        isinstance(view, ViewOp) and not is_read_in_place(view) and _shows_elements(view)
+        for view in views
+    )
+
+
+def _shows_elements(view: ViewOp) -> bool:
+    readers = [use.owner.opview for use in view.result.uses]
+    return all(
+        isinstance(reader, PadOp)
+        or (isinstance(reader, ElementwiseOp) and block_of(reader) is None)
+        for reader in readers
+    )
+
+
+def shown(low: Lowering, op: Any) -> Any:
+    """The physical result of the view ``op`` of a concat that is read through."""
     held = _Leaves(low, op.result)
     return _by_position(low, op.result, lambda at: _read(held, op.result, at))
 

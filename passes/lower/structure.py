@@ -25,7 +25,7 @@ from smartmem.dialects.layout.ops import (
 from smartmem.dialects.steps import Step, reshape_steps
 from smartmem.passes.analysis.joins import is_assembled, is_link, joined_dim, pieces, producer
 from smartmem.passes.analysis.reads import is_read_in_place
-from smartmem.passes.lower.assembly import assemble, bordered
+from smartmem.passes.lower.assembly import assemble, bordered, is_read_through, shown
 from smartmem.passes.lower.builder import (
     Lowering,
     Operand,
@@ -64,7 +64,13 @@ def view(low: Lowering, op: Any) -> Any:
     """
     if is_read_in_place(op):
         return None
+    if _is_read_through(low, producer(op.input)):
+        return shown(low, op)
     return viewed(low.value(op.input), _memory_map(low, op))
+
+
+def _is_read_through(low: Lowering, op: Any) -> bool:
+    return low.device == "vulkan" and is_assembled(op) and is_read_through(op)
 
 
 @lowers(RelayoutOp)
@@ -196,7 +202,7 @@ def concat(low: Lowering, op: Any) -> Any:
 
     A link inside the chain is never materialised.
     """
-    if is_link(op):
+    if is_link(op) or _is_read_through(low, op):
         return None
     if is_assembled(op):
         return assemble(low, op)
