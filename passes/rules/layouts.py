@@ -64,7 +64,7 @@ def conv(op: Any, given: Sequence[Layout]) -> Choice:
 
     The kernel is [window, C, O] so that its reads run along the output channels, as the result's
     writes do. Windows side by side are a contraction, which reads its input in any order: a patch
-    embedding takes the image as it comes.
+    embedding takes the image as it comes, channels last where that is free.
     """
     rank = len(shape(op.input))
     last = Layout.channels_last(rank)
@@ -73,7 +73,8 @@ def conv(op: Any, given: Sequence[Layout]) -> Choice:
         Window.of(op, shape(op.weight)[2:]).side_by_side()
         and ir.IntegerAttr(op.attributes["groups"]).value == 1
     )
-    return Choice((None if contraction else last, kernel), last)
+    prefers = (last, None) if contraction else ()
+    return Choice((None if contraction else last, kernel), last, prefers)
 
 
 @_rule(ops.PoolOp)
