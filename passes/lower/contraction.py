@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from smartmem.dialects.layout.maps import contraction_dims
-from smartmem.dialects.layout.ops import ContractOp, element_type, shape
+from smartmem.dialects.layout.ops import ContractOp, ViewOp, element_type, shape
 from smartmem.passes.analysis.joins import producer
 from smartmem.passes.analysis.products import Map, merge_groups
 from smartmem.passes.analysis.reads import Reading, common_parts, is_read_in_place, split, through
@@ -49,7 +49,7 @@ def operand(low: Lowering, logical: Any, loops: Sequence[int]) -> Read:
     """``logical``, whose logical axes are ``loops``: through its view where that is not made."""
     physical = low.write(logical, loops)
     view = producer(logical)
-    if view is None or not is_read_in_place(view):
+    if not isinstance(view, ViewOp) or not is_read_in_place(view):
         return plain(low.value(logical), physical)
     reading = through(view, physical)
     if reading is None:
