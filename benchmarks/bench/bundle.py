@@ -13,6 +13,7 @@ tensor of the mean and spread it has there, and batch norms with the statistics 
 
 import math
 import shutil
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -91,24 +92,34 @@ def write_bundle(
 ) -> dict[str, Any]:
     """Write the bundle; what it holds, as in its index, with the bytes of it all.
 
-    Raises UserError where the folder is there already, and the compiler's errors.
+    Raises UserError where the folder is there already, and the compiler's errors; nothing
+    half-written is left.
     """
-    if folder.exists() and any(folder.iterdir()):
+    from smartmem.passes.target import resolve
+
+    folder = folder.resolve()
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(f"{folder}: exists and is not empty", hint="Choose another folder.")
-    rows: list[dict[str, Any]] = []
-    for model in models:
-        progress(f"{model}/{size}: compiling for {', '.join(targets)}")
-        rows.append(_write_model(folder / "models" / model, model, size, targets, storage))
-    _write_library(folder)
-    index = {
-        "models": rows,
-        "targets": list(targets),
-        "storage": storage,
-        "versions": results.versions(),
-        "commit": results.commit(),
-        "written": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
-    results.write(folder / INDEX, index)
+    for target in targets:
+        resolve(target, storage)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as temporary:
+        part = Path(temporary) / folder.name
+        rows: list[dict[str, Any]] = []
+        for model in models:
+            progress(f"{model}/{size}: compiling for {', '.join(targets)}")
+            rows.append(_write_model(part / "models" / model, model, size, targets, storage))
+        _write_library(part)
+        index = {
+            "models": rows,
+            "targets": list(targets),
+            "storage": storage,
+            "versions": results.versions(),
+            "commit": results.commit(),
+            "written": datetime.now(UTC).isoformat(timespec="seconds"),
+        }
+        results.write(part / INDEX, index)
+        part.replace(folder)
     return {**index, "bytes": _bytes_of(folder)}
 
 

@@ -45,3 +45,26 @@ def test_unknown_names_and_options(arguments: list[str], message: str, capsys: C
 def test_an_unknown_device_gets_the_nearest_spelling(capsys: Capture) -> None:
     assert main(["bench", "vit-tiny", "--device", "cpv"]) == 4
     assert "Did you mean 'cpu'?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("target", ["nosuch", "cpv"])
+def test_a_bundle_that_fails_leaves_nothing(target: str, tmp_path: Path, capsys: Capture) -> None:
+    folder = tmp_path / "there"
+    arguments = ["vit-tiny", "--size", "tiny", "--bundle", str(folder), "--target", target]
+    assert main(["bench", *arguments]) == 1
+    assert f"unknown target '{target}'" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_bundle_that_is_interrupted_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(folder: Path, *_: object) -> None:
+        folder.mkdir(parents=True)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("smartmem.benchmarks.bench.bundle._write_model", interrupted)
+    folder = tmp_path / "there"
+    arguments = ["vit-tiny", "--size", "tiny", "--bundle", str(folder), "--target", "cpu"]
+    assert main(["bench", *arguments]) == 130
+    assert not list(tmp_path.iterdir())
