@@ -304,7 +304,9 @@ class Harness:
         ]
         worst = max(rows, key=lambda row: (not row.ok, row.relative_l2))
         reason = "" if worst.ok else f"{worst.name}: {worst.reason}"
-        return worst.relative_l2, worst.tolerance, reason
+        # Where NaN or infinities differ, that of the other numbers says nothing.
+        distance = worst.relative_l2 if worst.nonfinite_agree else float("inf")
+        return distance, worst.tolerance, reason
 
     def _call(self, child: Child, case: int) -> float:
         return float(child.ask("call", self._limits.call_s, case=case)["ms"])

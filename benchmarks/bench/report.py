@@ -272,7 +272,12 @@ def _work(row: Row) -> str:
 
 
 def _distance(row: Row) -> str:
-    return NONE if row.relative_l2 is None else f"{row.relative_l2:.1e}"
+    """None where it is not what is wrong: NaN, or an answer that is the same for all inputs."""
+    if row.relative_l2 is None:
+        return NONE
+    if row.status == "wrong" and row.relative_l2 <= (row.tolerance or 0.0):
+        return NONE
+    return f"{row.relative_l2:.1e}"
 
 
 def _note(row: Row) -> str:

@@ -79,6 +79,7 @@ def test_correct_contenders_are_timed_in_turns(measure: Measure) -> None:
         ("wrong", "wrong", "relative L2 0.5"),
         ("constant", "wrong", "relative L2"),
         ("fewer", "wrong", "0 outputs, eager has 1"),
+        ("nan", "wrong", "NaN or infinities"),
     ],
 )
 def test_a_bad_contender_costs_its_row_only(
@@ -93,6 +94,11 @@ def test_a_bad_contender_costs_its_row_only(
     assert (bad.warm_ms, bad.load_ms, bad.first_ms, bad.counts) == (None, None, None, {})
     assert " ms" not in line(bad)
     assert ("WRONG" in line(bad)) == (status == "wrong")
+
+
+def test_an_answer_with_nan_has_no_distance(measure: Measure) -> None:
+    assert measure(bad="nan")["bad"].relative_l2 is None
+    assert measure(bad="wrong")["bad"].relative_l2 == 0.5
 
 
 @pytest.mark.slow

@@ -70,6 +70,13 @@ def test_a_wrong_answer_has_no_time_and_does_not_count_as_the_fastest() -> None:
     assert r"- net, iree: wrong: relative L2 0.28 \| &lt;x>" in text
 
 
+def test_a_distance_stands_where_it_is_what_is_wrong() -> None:
+    far = Row("net", "tiny", "a GPU", "iree", "wrong", relative_l2=0.28, tolerance=1e-4)
+    nan = Row("net", "tiny", "a GPU", "ncnn", "wrong", relative_l2=0.0, tolerance=1e-4)
+    text = page(row("smartmem", 2.0), far, nan)
+    assert cells(text, "Relative L2") == ["net", "2.0e-06", "2.8e-01", "-"]
+
+
 def test_a_busy_host_is_told() -> None:
     busy = replace(row("smartmem", 1.0), load_average=7.5)
     assert "these times tell little" in page(row("smartmem", 1.0), busy)
