@@ -142,9 +142,12 @@ class Document:
         """A new document, or with ``resume`` the one at ``path`` where there is one.
 
         ``compiled_with`` are the versions elsewhere that made what runs here. Raises UserError
-        where that document is none of ours, or of another machine or other versions.
+        where that document is none of ours, or of another machine or other versions, and where
+        ``path`` cannot be written.
         """
         fresh = Document(path, machine(), {**(compiled_with or {}), **versions()})
+        if path is not None:
+            _check_writable(path)
         if path is None or not resume or not path.exists():
             return fresh
         found = read(path)
@@ -173,9 +176,26 @@ def read(path: Path) -> Document:
         ) from error
 
 
+def _check_writable(path: Path) -> None:
+    """Raise UserError where ``path`` cannot be written: before anything is measured for it."""
+    part = _part(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part.touch()
+        part.unlink()
+    except OSError as error:
+        raise os_error(error, f"cannot write {path}") from error
+    if path.is_dir():
+        raise UserError(f"cannot write {path}: it is a folder", hint="Name a file.")
+
+
+def _part(path: Path) -> Path:
+    return path.with_name(f".{path.name}.part")
+
+
 def write(path: Path, data: dict[str, Any]) -> None:
     """Put ``data`` in the place of ``path`` at once: a reader never meets half a document."""
-    part = path.with_name(f".{path.name}.part")
+    part = _part(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         part.write_text(json.dumps(data, indent=1, allow_nan=False) + "\n", encoding="utf-8")

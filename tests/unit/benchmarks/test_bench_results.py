@@ -73,6 +73,14 @@ def test_a_file_that_is_no_document_is_refused(tmp_path: Path, text: str) -> Non
         Document.start(path, resume=True)
 
 
+def test_what_cannot_be_written_is_refused_at_once(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for path in (tmp_path, tmp_path / "file" / "out.json"):
+        with pytest.raises(UserError, match="cannot write"):
+            Document.start(path, resume=False)
+    assert [file.name for file in tmp_path.iterdir()] == ["file"]
+
+
 def test_only_a_right_answer_has_a_time() -> None:
     assert "warm 2.00 ms (1.00 to 3.00, 3 runs" in line(ROW)
     assert "cold 3 + 2 ms" in line(ROW)
