@@ -114,7 +114,7 @@ def write_bundle(
             "models": rows,
             "targets": list(targets),
             "storage": storage,
-            "versions": results.versions(),
+            "versions": results.own_versions(),
             "commit": results.commit(),
             "written": datetime.now(UTC).isoformat(timespec="seconds"),
         }

@@ -20,7 +20,8 @@ from smartmem.errors import UserError, os_error
 FORMAT = "smartmem bench 1"
 Status = Literal["ok", "wrong"] | Failing
 
-_VERSIONED = (
+# What makes and runs our models, and the peers.
+_OWN = (
     "smartmem",
     "torch",
     "iree-base-compiler",
@@ -28,10 +29,14 @@ _VERSIONED = (
     "numpy",
     "transformers",
     "diffusers",
+)
+_PEERS = (
     "ncnn",
     "pnnx",
     "onnx",
     "onnxruntime",
+    "onnxruntime-webgpu",
+    "MNN",
 )
 
 
@@ -218,10 +223,19 @@ def machine() -> dict[str, Any]:
     }
 
 
+def own_versions() -> dict[str, str]:
+    """The versions of what makes our models; peers make nothing that goes elsewhere."""
+    return _installed(_OWN)
+
+
 def versions() -> dict[str, str]:
     """The versions of what is installed of all that a number may depend on."""
+    return _installed((*_OWN, *_PEERS))
+
+
+def _installed(names: Sequence[str]) -> dict[str, str]:
     found: dict[str, str] = {}
-    for name in _VERSIONED:
+    for name in names:
         try:
             found[name] = version(name)
         except PackageNotFoundError:

@@ -66,6 +66,7 @@ def test_it_runs_and_agrees_with_eager(bundle: Path, python: Path, device: str) 
         assert row["counts"]["dispatches"] > 0
         assert row["warm_ms"]["runs"] == 3
     assert {"smartmem", "torch", "iree-base-runtime"} <= set(document["versions"])
+    assert "ncnn" not in document["versions"], "what is not on that machine"
     assert not list(bundle.rglob("torch"))
 
 
