@@ -1,10 +1,13 @@
-"""Bars as SVG: how many times as fast as others smartmem is, on a logarithmic axis."""
+"""Bars as SVG: how many times what smartmem takes others take, on a logarithmic axis."""
 
 import math
 from collections.abc import Mapping, Sequence
 from xml.sax.saxutils import escape
 
-_COLOURS = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#bbbbbb")
+_COLOURS = (
+    *("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#bbbbbb"),
+    *("#000000", "#88ccaa", "#994400"),
+)
 _LABELS, _BARS, _VALUES = 150, 420, 70
 _BAR, _GAP, _LEGEND = 11, 9, 22
 # At least one power of ten to either side of "equal".
@@ -14,14 +17,17 @@ Ratios = Mapping[str, Mapping[str, float]]
 
 
 def speedups(ratios: Ratios, contenders: Sequence[str]) -> str:
-    """The picture. ``ratios[model][contender]`` is that contender's time over smartmem's."""
+    """The picture. ``ratios[model][contender]`` is what that contender takes over smartmem's;
+    there may be ten contenders.
+    """
     values = [value for row in ratios.values() for value in row.values()]
     reach = max([_LEAST_DECADES, *(abs(math.log10(value)) for value in values)])
     colours = dict(zip(contenders, _COLOURS, strict=False))
+    whole = _LABELS + _BARS + _VALUES
     middle = _LABELS + _BARS / 2
     parts: list[str] = []
     for position, name in enumerate(contenders):
-        x = _LABELS + position * _BARS / max(len(contenders), 1)
+        x = 4 + position * whole / max(len(contenders), 1)
         parts.append(f'<rect x="{x:.0f}" y="4" width="10" height="10" fill="{colours[name]}"/>')
         parts.append(f'<text x="{x + 14:.0f}" y="13">{escape(name)}</text>')
     y = _LEGEND + _GAP
@@ -38,7 +44,7 @@ def speedups(ratios: Ratios, contenders: Sequence[str]) -> str:
             y += _BAR
         y += _GAP
     line = f'<line x1="{middle}" y1="{_LEGEND}" x2="{middle}" y2="{y}" stroke="black"/>'
-    size = f'width="{_LABELS + _BARS + _VALUES}" height="{y + _GAP}"'
+    size = f'width="{whole}" height="{y + _GAP}"'
     style = 'font-family="sans-serif" font-size="11"'
     back = '<rect width="100%" height="100%" fill="white"/>'
     body = "\n".join([back, *parts, line])

@@ -8,6 +8,7 @@ import json
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -36,13 +37,31 @@ Overheads = Mapping[str, Mapping[str, Any]]
 Cell = Callable[[Row], str]
 
 
+@dataclass(frozen=True)
+class _Quantity:
+    """What a picture compares: the end of its file's name, a word for it, and that of a row."""
+
+    suffix: str
+    word: str
+    of: Callable[[Row], float | None]
+
+
+_WARM = _Quantity("", "times", lambda row: row.warm_ms.median if row.warm_ms else None)
+_COLD = _Quantity("cold", "cold starts", lambda row: _cold_ms(row))
+_MEMORY = _Quantity("memory", "memory", lambda row: row.peak_host_bytes)
+_LAUNCHES = _Quantity("launches", "launches", lambda row: row.counts.get("dispatches"))
+_LAYOUT = _Quantity("layout", "layout bytes", lambda row: row.counts.get("layout_bytes"))
+_QUANTITIES = (_WARM, _COLD, _MEMORY, _LAUNCHES, _LAYOUT)
+
+
 def pictures(documents: Sequence[Document]) -> dict[str, str]:
     """The pictures by file name."""
     return {
-        _picture_name(document, device, size): speedups(ratios, _names(ratios))
+        _picture_name(document, device, size, quantity): speedups(ratios, _names(ratios))
         for document in documents
         for (device, size), rows in _groups(document).items()
-        if (ratios := _ratios(rows))
+        for quantity in _QUANTITIES
+        if (ratios := _ratios(rows, quantity))
     }
 
 
@@ -59,10 +78,13 @@ def _document(document: Document) -> str:
     blocks = [f"## {document.path.stem}\n", _conditions(document)]
     for (device, size), rows in _groups(document).items():
         blocks.append(f"### {device}, `{size}` sizes\n")
-        if _ratios(rows):
-            picture = _picture_name(document, device, size)
-            blocks.append(f"![times of others over smartmem's]({PICTURES.name}/{picture})\n")
-        blocks.append(_tables(rows))
+        shown = {
+            quantity: f"![{quantity.word} of others over smartmem's]"
+            f"({PICTURES.name}/{_picture_name(document, device, size, quantity)})\n"
+            for quantity in _QUANTITIES
+            if _ratios(rows, quantity)
+        }
+        blocks.append(_tables(rows, shown))
     return "\n".join(blocks)
 
 
@@ -112,20 +134,24 @@ def _groups(document: Document) -> dict[tuple[str, str], list[Row]]:
     return groups
 
 
-def _picture_name(document: Document, device: str, size: str) -> str:
+def _picture_name(document: Document, device: str, size: str, quantity: _Quantity) -> str:
     assert document.path is not None
-    words = re.findall("[A-Za-z0-9]+", f"{document.path.stem} {device} {size}")
+    text = f"{document.path.stem} {device} {size} {quantity.suffix}"
+    words = re.findall("[A-Za-z0-9]+", text)
     return f"{'-'.join(words)}.svg"
 
 
-def _ratios(rows: Sequence[Row]) -> dict[str, dict[str, float]]:
-    """By model and contender, the contender's warm time over smartmem's; right answers only."""
+def _ratios(rows: Sequence[Row], quantity: _Quantity) -> dict[str, dict[str, float]]:
+    """By model and contender, the contender's quantity over smartmem's; right answers only, and
+    none where either is 0.
+    """
     ratios: dict[str, dict[str, float]] = {}
     for model, found in _by_model(rows).items():
-        warm = {name: row.warm_ms.median for name, row in found.items() if row.warm_ms is not None}
-        others = [name for name in PEERS if name in warm and name != OURS]
-        if OURS in warm and others:
-            ratios[model] = {name: warm[name] / warm[OURS] for name in others}
+        right = {name: quantity.of(row) for name, row in found.items() if row.status == "ok"}
+        values = {name: value for name, value in right.items() if value}
+        others = [name for name in PEERS if name in values and name != OURS]
+        if OURS in values and others:
+            ratios[model] = {name: values[name] / values[OURS] for name in others}
     return ratios
 
 
@@ -161,35 +187,39 @@ def _span(values: Sequence[str]) -> str:
     return values[0] if values[0] == values[-1] else f"{values[0]} to {values[-1]}"
 
 
-def _tables(rows: Sequence[Row]) -> str:
-    """All tables of one device and size."""
+def _tables(rows: Sequence[Row], shown: Mapping[_Quantity, str]) -> str:
+    """All tables of one device and size, each after its pictures ``shown``."""
     order = [OURS, AGAIN, *PEERS]
     found = {row.contender for row in rows}
     busy = {row.contender for row in rows if row.busy_ms is not None}
     contenders = [name for name in dict.fromkeys(order) if name in found]
     blocks = [
+        *([shown[_WARM]] if _WARM in shown else []),
         "Warm, ms: median (fastest to slowest); A/A is the spread within smartmem's own runs.\n",
         _warm_table(rows, contenders),
     ]
-    for title, cell, names in (
+    for title, cell, names, quantities in (
         (
             "Of a warm call the device computes, ms, by its own clock.",
             _busy,
             [name for name in contenders if name in busy],
+            (),
         ),
-        ("Cold, ms: load + first call.", _cold, contenders),
-        ("Peak memory of the process, MiB.", _memory, contenders),
-        ("Compile time, s.", _compile_time, contenders),
+        ("Cold, ms: load + first call.", _cold, contenders, (_COLD,)),
+        ("Peak memory of the process, MiB.", _memory, contenders, (_MEMORY,)),
+        ("Compile time, s.", _compile_time, contenders, ()),
         (
-            "Kernels launched in one call; of these, layout work alone (with copies and fills), "
-            "and what that moves, MB.",
+            "Kernels launched in one call (distinct ones); of these, layout work "
+            "alone (with copies and fills), and what that moves, MB.",
             _work,
             [name for name in contenders if name in (OURS, "iree")],
+            (_LAUNCHES, _LAYOUT),
         ),
-        ("Relative L2 distance from eager.", _distance, contenders),
+        ("Relative L2 distance from eager.", _distance, contenders, ()),
     ):
         if names:
-            blocks += [f"{title}\n", _table(rows, names, cell)]
+            drawn = [shown[quantity] for quantity in quantities if quantity in shown]
+            blocks += [*drawn, f"{title}\n", _table(rows, names, cell)]
     notes = [_note(row) for row in rows if row.status != "ok" or row.variant]
     return "\n".join([*blocks, *(["\n".join(notes) + "\n"] if notes else [])])
 
@@ -210,7 +240,7 @@ def _table(rows: Sequence[Row], contenders: Sequence[str], cell: Cell) -> str:
 
 
 def _warm_table(rows: Sequence[Row], contenders: Sequence[str]) -> str:
-    ratios = _ratios(rows)
+    ratios = _ratios(rows, _WARM)
     lines = [
         [
             model,
@@ -242,6 +272,10 @@ def _gain(ratios: dict[str, float]) -> str:
     return f"{ratios[best]:.2f} x ({best})"
 
 
+def _cold_ms(row: Row) -> float | None:
+    return None if row.load_ms is None or row.first_ms is None else row.load_ms + row.first_ms
+
+
 def _cold(row: Row) -> str:
     if row.load_ms is None or row.first_ms is None:
         return NONE
@@ -268,7 +302,8 @@ def _work(row: Row) -> str:
         return NONE
     counts = row.counts
     megabytes = counts["layout_bytes"] / 1e6
-    return f"{counts['dispatches']}, {counts['layout_dispatches']}, {megabytes:.2f}"
+    kernels = f" ({counts['kernels']})" if "kernels" in counts else ""
+    return f"{counts['dispatches']}{kernels}, {counts['layout_dispatches']}, {megabytes:.2f}"
 
 
 def _distance(row: Row) -> str:
@@ -284,8 +319,11 @@ def _note(row: Row) -> str:
     """Why there is no time, or which variant the time is of and what became of the others."""
     if row.status != "ok":
         return f"- {row.model}, {row.contender}: {row.status}: {_one_line(row.reason)}"
-    bad = [f"{c['name']} {c['status']}" for c in row.candidates if c["status"] != "ok"]
-    others = f"; of the others: {', '.join(bad)}" if bad else ""
+    bad: dict[str, list[str]] = {}
+    for candidate in row.candidates:
+        if candidate["status"] != "ok":
+            bad.setdefault(candidate["status"], []).append(f"`{candidate['name']}`")
+    others = "".join(f"; {status}: {', '.join(names)}" for status, names in bad.items())
     return f"- {row.model}, {row.contender}: best is {row.variant}{others}"
 
 

@@ -1,6 +1,7 @@
 """docs/performance.md: made from recorded documents alone, and no time for a wrong answer."""
 
 import math
+import re
 from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
@@ -8,6 +9,7 @@ from xml.etree import ElementTree
 import pytest
 
 from smartmem.benchmarks.bench import report
+from smartmem.benchmarks.bench.peers import PEERS
 from smartmem.benchmarks.bench.results import Document, Row, Status, Warm
 from smartmem.benchmarks.bench.summary import summary
 
@@ -84,17 +86,21 @@ def test_a_busy_host_is_told() -> None:
 
 
 def test_the_best_variant_is_named_with_what_failed() -> None:
-    tried = ({"name": "O3", "status": "failed"}, {"name": "im2col", "status": "ok"})
+    tried = tuple(
+        {"name": name, "status": status}
+        for name, status in (("O3", "failed"), ("im2col", "ok"), ("a, whole", "wrong"))
+    )
     text = page(row("smartmem", 1.0), replace(row("iree", 1.0), variant="im2col", candidates=tried))
-    assert "- net, iree: best is im2col; of the others: O3 failed" in text
+    assert "- net, iree: best is im2col; failed: `O3`; wrong: `a, whole`" in text
 
 
 def test_the_picture_has_a_bar_for_each_right_answer() -> None:
     wrong = Row("net", "tiny", "a GPU", "iree", "wrong")
     rows = [row("smartmem", 2.0), row("eager", 20.0), row("ort", 1.0), wrong]
-    ((name, picture),) = report.pictures([document(*rows)]).items()
+    drawn = report.pictures([document(*rows)])
+    name, picture = next(iter(drawn.items()))
     assert name == "some-run-a-GPU-tiny.svg"
-    assert f"(performance/{name})" in page(*rows)
+    assert all(f"(performance/{each})" in page(*rows) for each in drawn)
     bars = [e for e in ElementTree.fromstring(picture) if e.get("height") == "9"]
     widths = [float(e.get("width", "")) for e in bars]
     assert len(bars) == 2
@@ -102,6 +108,23 @@ def test_the_picture_has_a_bar_for_each_right_answer() -> None:
     assert widths[1] == pytest.approx(210.0 * math.log10(2), abs=0.1)
     assert float(bars[1].get("x", "")) < float(bars[0].get("x", "")), "slower goes to the left"
     assert "iree" not in picture
+
+
+def test_there_is_a_colour_for_every_contender() -> None:
+    drawn = report.pictures([document(*(row(name, 1.0) for name in PEERS))])
+    colours = set(re.findall(r'height="10" fill="(#\w+)"', drawn["some-run-a-GPU-tiny.svg"]))
+    assert len(colours) == len(PEERS) - 1
+
+
+def test_each_quantity_has_its_picture() -> None:
+    iree = replace(row("iree", 2.0), counts={"dispatches": 18, "layout_bytes": 0, "kernels": 7})
+    drawn = report.pictures([document(row("smartmem", 2.0), replace(iree, load_ms=114.0))])
+    stem = "some-run-a-GPU-tiny"
+    names = [f"{stem}{end}.svg" for end in ("", "-cold", "-memory", "-launches")]
+    assert list(drawn) == names, "no bar stands for 0 bytes"
+    assert [picture.count(" x</text>") for picture in drawn.values()] == [1, 1, 1, 1]
+    assert ">3 x<" in drawn[f"{stem}-cold.svg"]
+    assert ">2 x<" in drawn[f"{stem}-launches.svg"]
 
 
 def test_the_page_is_up_to_date() -> None:
