@@ -177,3 +177,47 @@ func.func @cut_first(%x: tensor<2x8x4xf32>) -> tensor<6x4xf32> {
   %0 = "layout.view"(%x) {index_map = affine_map<(t, c) -> (t floordiv 3, t mod 3 + 1, c)>} : (tensor<2x8x4xf32>) -> tensor<6x4xf32>
   return %0 : tensor<6x4xf32>
 }
+
+// -----
+
+// A border around a view is one kernel, which looks through the view; around what a kernel makes it is a pad, into which
+// that kernel writes.
+
+// CHECK-LABEL: func.func @border(
+// CHECK-SAME: %[[X:.*]]: tensor<3x4xf32>
+// CHECK-NOT: tensor.pad
+// CHECK: linalg.generic {{.*}} outs(%{{.*}} : tensor<5x3xf32>)
+// CHECK: arith.cmpi sle
+// CHECK: %[[ITEM:.*]] = tensor.extract %[[X]]
+// CHECK: arith.select %{{.*}}, %[[ITEM]], %{{.*}}
+// CHECK: tensor.pad
+func.func @border(%x: tensor<3x4xf32>) -> (tensor<5x3xf32>, tensor<4x4xf32>) {
+  %0 = "layout.view"(%x) {index_map = affine_map<(i, j) -> (j, i)>} : (tensor<3x4xf32>) -> tensor<4x3xf32>
+  %1 = "layout.pad"(%0) {high = array<i64: 1, 0>, low = array<i64: 0, 0>, value = 1.0 : f32} : (tensor<4x3xf32>) -> tensor<5x3xf32>
+  %2 = "layout.elementwise"(%x) {fn = "relu", operandSegmentSizes = array<i32: 1, 0, 0>} : (tensor<3x4xf32>) -> tensor<3x4xf32>
+  %3 = "layout.pad"(%2) {high = array<i64: 1, 0>, low = array<i64: 0, 0>, value = 1.0 : f32} : (tensor<3x4xf32>) -> tensor<4x4xf32>
+  return %1, %3 : tensor<5x3xf32>, tensor<4x4xf32>
+}
+
+// -----
+
+// A join of which functions of elements see parts, and a border, is not written out: each part chooses from the pieces.
+
+// CHECK-LABEL: func.func @shown(
+// CHECK-SAME: %[[X:.*]]: tensor<2x4xf32>, %[[Y:.*]]: tensor<2x4xf32>
+// CHECK-NOT: tensor<2x8xf32>
+// CHECK: linalg.generic {{.*}} outs(%{{.*}} : tensor<4x2xf32>)
+// CHECK: tensor.extract %[[X]]
+// CHECK: tensor.extract %[[Y]]
+// CHECK: linalg.generic {{.*}} outs(%{{.*}} : tensor<2x5xf32>)
+// CHECK: tensor.extract %[[X]]
+// CHECK: tensor.extract %[[Y]]
+// CHECK-NOT: tensor<2x8xf32>
+func.func @shown(%x: tensor<2x4xf32>, %y: tensor<2x4xf32>) -> (tensor<4x2xf32>, tensor<2x5xf32>) {
+  %0 = "layout.concat"(%x, %y) {dim = 1 : i64} : (tensor<2x4xf32>, tensor<2x4xf32>) -> tensor<2x8xf32>
+  %1 = "layout.view"(%0) {index_map = affine_map<(i, j) -> (j, i + 2)>} : (tensor<2x8xf32>) -> tensor<4x2xf32>
+  %2 = "layout.elementwise"(%1) {fn = "relu", operandSegmentSizes = array<i32: 1, 0, 0>} : (tensor<4x2xf32>) -> tensor<4x2xf32>
+  %3 = "layout.view"(%0) {index_map = affine_map<(i, j) -> (i, j + 3)>} : (tensor<2x8xf32>) -> tensor<2x4xf32>
+  %4 = "layout.pad"(%3) {high = array<i64: 0, 1>, low = array<i64: 0, 0>, value = 0.0 : f32} : (tensor<2x4xf32>) -> tensor<2x5xf32>
+  return %2, %4 : tensor<4x2xf32>, tensor<2x5xf32>
+}
