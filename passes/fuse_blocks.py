@@ -39,7 +39,7 @@ from smartmem.passes.analysis.row_chains import Rows, with_producers
 from smartmem.passes.base import PassReport, block_ops, check_device, functions
 from smartmem.passes.eliminate_views import index_map_of
 from smartmem.passes.rules.classes import movement
-from smartmem.passes.rules.rows import attention_row_kernel, row_kernel
+from smartmem.passes.rules.rows import attention_row_kernel, column_kernel, row_kernel
 from smartmem.passes.rules.windows import layout_of, own_kernel
 from smartmem.passes.target import DeviceKind
 
@@ -183,7 +183,7 @@ class FuseBlocksPass:
     def _members(self, op: Any, places: dict[Any, float]) -> list[Any]:
         """The block that ``op`` begins or, a reduction, is part of."""
         if isinstance(op, ReduceOp):
-            return self._row_chain(op, places)
+            return self._row_chain(op, places) or self._columns(op, places)
         if not _is_seed(op, self.device, self.lanes):
             return []
         members = _with_one_result(_grown(op, _follows, places))
@@ -207,3 +207,12 @@ class FuseBlocksPass:
                 return with_producers(members, rows, places)
             members = members[:-1]
         return []
+
+    def _columns(self, op: ReduceOp, places: dict[Any, float]) -> list[Any]:
+        """``op`` along rows that do not lie innermost, with the functions of its result: left
+        alone, it would be fenced off from all that reads it. Empty where there are none.
+        """
+        if block_of(op) is not None or not column_kernel(op, self.device).taken:
+            return []
+        members = _with_one_result(_grown(op, _follows, places))
+        return members if len(members) > 1 else []

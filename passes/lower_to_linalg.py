@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 
 from smartmem.dialects._mlir import ir
 from smartmem.dialects.layout.build import tensor_of
-from smartmem.dialects.layout.ops import ReduceOp, element_type
+from smartmem.dialects.layout.ops import element_type
 from smartmem.dialects.layout.weights import SCOPE, entry_of
 from smartmem.errors import CompileError
 from smartmem.passes.analysis.blocks import block_of
@@ -24,7 +24,7 @@ from smartmem.passes.lower import families
 from smartmem.passes.lower.builder import Lowering
 from smartmem.passes.lower.regions import one_kernel
 from smartmem.passes.lower.registry import RULES
-from smartmem.passes.lower.rows import rows
+from smartmem.passes.lower.rows import is_row_chain, rows
 from smartmem.passes.target import DeviceKind
 
 
@@ -112,7 +112,7 @@ def _lower_block(lowering: Lowering, members: Sequence[Any]) -> None:
     last = members[-1]
 
     def build() -> Any:
-        if any(isinstance(op, ReduceOp) for op in members):
+        if is_row_chain(members):
             return rows(lowering, members)
         for op in members:
             _lower(lowering, op, ir.InsertionPoint.current)

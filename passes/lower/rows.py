@@ -25,6 +25,12 @@ from smartmem.passes.lower.elementwise import on_elements
 from smartmem.passes.lower.reduction import reduced_from
 
 
+def is_row_chain(members: Sequence[Any]) -> bool:
+    """Whether the ops of a block are a chain over rows: of statistics a tensor of rows is made."""
+    made = shape(members[-1].operation.results[0])
+    return any(isinstance(op, ReduceOp) and shape(op.input) == made for op in members)
+
+
 def rows(low: Lowering, members: Sequence[Any]) -> Any:
     """The result of the last of ``members``, which are a chain over rows in program order."""
     chain = _Chain(low, members)
@@ -79,7 +85,8 @@ class _Chain:
     def _leaves(self, value: Any, found: list[Any]) -> list[Any]:
         if value in self._statistics or value not in self._inside:
             return found if value in found else [*found, value]
-        for operand in producer(value).operation.operands:
+        maker: Any = producer(value)
+        for operand in maker.operation.operands:
             found = self._leaves(operand, found)
         return found
 
@@ -93,7 +100,7 @@ class _Chain:
         for other, item in known:
             if other == value:
                 return self._finished(value, item)
-        op = producer(value)
+        op: Any = producer(value)
         items = [self._computed(operand, known) for operand in op.operation.operands]
         item = on_elements(op, items) if isinstance(op, ElementwiseOp) else items[0]
         known.append((value, item))
@@ -103,7 +110,7 @@ class _Chain:
         """A statistic as the model has it; anything else as it is."""
         if value not in self._statistics:
             return item
-        op = producer(value)
+        op: Any = producer(value)
         if ir.StringAttr(op.attributes["kind"]).value == "mean":
             (axis,) = ints(op.attributes["dims"])
             item = scalars.div(item, constant(self._full[axis], item.type))

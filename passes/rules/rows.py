@@ -7,7 +7,7 @@ reads it alone, three times from end to end, which keeps a GPU waiting (docs/ker
 """
 
 from smartmem.dialects.layout.ops import AttentionOp, LayerNormOp, ReduceOp, SoftmaxOp, shape
-from smartmem.passes.analysis.rows import reduces_innermost, row_axes, row_sizes
+from smartmem.passes.analysis.rows import reduces_innermost, row_axes, row_sizes, runs
 from smartmem.passes.rules.windows import Verdict
 from smartmem.passes.target import DeviceKind
 
@@ -29,6 +29,20 @@ def row_kernel(op: LayerNormOp | ReduceOp | SoftmaxOp, device: DeviceKind, lanes
     if len(sizes) - len(axes) > _MOST_PARALLEL or len(sizes) == len(axes):
         return Verdict(False, "no row, or rows in more than three dims")
     return _shared_row(sizes[long[0]] if long else 1, lanes)
+
+
+def column_kernel(op: ReduceOp, device: DeviceKind) -> Verdict:
+    """Whether the reduction ``op`` of rows that lie apart is a kernel with what is made of it."""
+    if device != "vulkan":
+        return Verdict(False, "fused by IREE's CPU code as it is")
+    sizes, axes = row_sizes(op), row_axes(op)
+    if reduces_innermost(sizes, axes):
+        return Verdict(False, "rows lie innermost: IREE fuses what follows")
+    if len(runs(sizes, axes)) > 1:
+        return Verdict(False, "rows along several axes: a kernel for each reduction")
+    if len(sizes) - len(axes) > _MOST_PARALLEL:
+        return Verdict(False, "rows in more than three dims")
+    return Verdict(True, "one kernel for a reduction and the functions of its result")
 
 
 def attention_row_kernel(op: AttentionOp, device: DeviceKind, lanes: int) -> Verdict:

@@ -260,3 +260,22 @@ func.func @relabelled(%x: tensor<1x8x6x5xf32, #last>, %y: tensor<1x6x5x8xf32>, %
   %7 = "layout.view"(%6) {index_map = affine_map<(n, h, w, c) -> (n, c, h, w)>} : (tensor<1x8x6x5xf32, #last>) -> tensor<1x6x5x8xf32>
   return %2, %5, %7 : tensor<1x6x5x8xf32>, tensor<1x5x6x8xf32>, tensor<1x6x5x8xf32>
 }
+
+// -----
+
+// A sum of rows that lie apart is a kernel with the functions of its result; alone it is none, nor along two dims.
+
+// CHECK-LABEL: func.func @columns
+// CHECK-NEXT: "layout.reduce"{{.*}}block = 0
+// CHECK-NEXT: "layout.elementwise"{{.*}}block = 0{{.*}}fn = "sqrt"
+// CHECK-NOT: block =
+// CPU-LABEL: func.func @columns
+// CPU-NOT: block =
+func.func @columns(%x: tensor<6x4x8xf32>) -> (tensor<6x8xf32>, tensor<6x8xf32>, tensor<4xf32>) {
+  %0 = "layout.reduce"(%x) {dims = array<i64: 1>, kind = "sum"} : (tensor<6x4x8xf32>) -> tensor<6x8xf32>
+  %1 = "layout.elementwise"(%0) {fn = "sqrt", operandSegmentSizes = array<i32: 1, 0, 0>} : (tensor<6x8xf32>) -> tensor<6x8xf32>
+  %2 = "layout.reduce"(%x) {dims = array<i64: 1>, kind = "max"} : (tensor<6x4x8xf32>) -> tensor<6x8xf32>
+  %3 = "layout.reduce"(%x) {dims = array<i64: 0, 2>, kind = "sum"} : (tensor<6x4x8xf32>) -> tensor<4xf32>
+  %4 = "layout.elementwise"(%3) {fn = "sqrt", operandSegmentSizes = array<i32: 1, 0, 0>} : (tensor<4xf32>) -> tensor<4xf32>
+  return %1, %2, %4 : tensor<6x8xf32>, tensor<6x8xf32>, tensor<4xf32>
+}
