@@ -20,7 +20,8 @@ class TaskReport:
     """What became of one task. Responses are seconds from the beginning of the period to the end
     of the run. ``missed`` runs ended after their deadline or were given up at it; ``skipped`` ones
     waited for a run that failed or was given up; ``failed`` ones raised ``error``, the first of
-    them.
+    them. ``overran``: runs that took longer than the admission test counted, where there was one:
+    with these its promise does not hold.
     """
 
     model: str
@@ -31,6 +32,7 @@ class TaskReport:
     failed: int
     error: str | None
     responses_s: tuple[float, ...]
+    overran: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """Plain data; of the responses the least, the median and the most."""
@@ -112,9 +114,11 @@ class Clock:
         self._changed = threading.Condition(threading.RLock())
 
     def forecast(self) -> list[str]:
-        """The tasks in the order of their next release."""
-        books, period = dict(self._books), self._period_s
-        return sorted(self._tasks, key=lambda name: books[name].released * period(name))
+        """The tasks in the order in which they come: those that wait for others of their period,
+        then by their next release.
+        """
+        waiting = [name for name, _ in list(self._pending)]
+        return list(dict.fromkeys([*waiting, *sorted(self._tasks, key=self._next_s)]))
 
     def run(self) -> Report:
         """Returns when all that was released has ended."""

@@ -13,7 +13,9 @@ in when a more urgent one is released.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from smartmem.errors import UserError
@@ -22,6 +24,7 @@ from smartmem.runtime.pool.clock import Clock, Report
 from smartmem.runtime.pool.pool import SCHEDULED, Pool
 from smartmem.runtime.pool.ready import Arguments
 from smartmem.runtime.pool.tasks import Task, check_tasks
+from smartmem.runtime.pool.timeline import Event
 
 # What makes the arguments of a run, of the outputs of the tasks that it takes outputs of, by name.
 Feed = Callable[[Mapping[str, Any]], tuple[tuple[Any, ...], dict[str, Any]]]
@@ -53,6 +56,7 @@ class Schedule:
             for name in self._tasks
         }
         self._newest: dict[str, Any] = {}
+        self._counted_s: dict[str, float] = {}
 
     def admit(self, margin: float = 2.0, runs: int = _MEASURED_RUNS) -> Admission:
         """Whether all deadlines can be met. What a run takes is measured where its task does not
@@ -73,6 +77,7 @@ class Schedule:
 
     def admit_times(self, times_s: Mapping[str, float]) -> Admission:
         """The same for known times, by model, in which loads are counted; measures nothing."""
+        self._counted_s = dict(times_s)
         return admit(list(self._tasks.values()), self._lanes, times_s)
 
     def run(self, seconds: float) -> Report:
@@ -91,7 +96,11 @@ class Schedule:
             # Everything is in memory then, and every output that somebody may take is there.
             for name in self._tasks:
                 self._once(name)
-            return clock.run()
+            began = len(self._pool.timeline)
+            report = clock.run()
+            over = self._overran(self._pool.timeline[began:])
+            rows = (replace(row, overran=over.get(row.model, 0)) for row in report.tasks)
+            return replace(report, tasks=tuple(rows))
         finally:
             self._pool.memory.pin(())
             self._pool.restrict()
@@ -120,6 +129,19 @@ class Schedule:
         finally:
             self._pool.memory.pin(())
         return slowest, loading
+
+    def _overran(self, events: Sequence[Event]) -> Counter[str]:
+        """How many runs of each task took longer, with the load before them, than was counted."""
+        over: Counter[str] = Counter()
+        loading_s: dict[str, float] = {}
+        for event in events:
+            took_s = event.end_s - event.start_s
+            if event.kind == "load":
+                loading_s[event.model] = took_s
+            elif event.kind == "run" and event.model in self._counted_s:
+                took_s += loading_s.pop(event.model, 0.0)
+                over[event.model] += took_s > self._counted_s[event.model]
+        return over
 
     def _once(self, name: str) -> None:
         task = self._tasks[name]

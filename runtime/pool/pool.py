@@ -254,11 +254,14 @@ class Pool:
             self._note(kind, name, start_s, self.memory.held_bytes)
             with self._wanted:
                 lane.ready.served(name, self.now() - start_s)
+                is_idle = not len(lane.ready)
             if due_s is not None and self.now() > due_s:
                 self._note("miss", name, due_s, self.memory.held_bytes)
+            if is_idle:
+                self._prefetch(lane)
 
-    def _prefetch(self, lane: _Lane, running: str) -> None:
-        """Begins to load the model that comes next, while ``running`` computes."""
+    def _prefetch(self, lane: _Lane, running: str | None = None) -> None:
+        """Begins to load the model that comes next, while ``running`` computes or nothing does."""
         if lane.prefetch is not None and not lane.prefetch.done():
             return
         with self._wanted:

@@ -11,7 +11,7 @@ from smartmem.cli.output import size
 
 if TYPE_CHECKING:
     from smartmem.runtime.pool import Admission, Event
-    from smartmem.runtime.pool.clock import Report
+    from smartmem.runtime.pool.clock import Report, TaskReport
 
 _WIDTH, _LEFT, _TOP, _ROW, _HELD = 860, 130, 34, 26, 120
 _COLOURS = {
@@ -75,30 +75,35 @@ def table_lines(
 ) -> Iterator[str]:
     """A line for each model: its runs, or what was promised and what came of it."""
     if admission is None:
-        form = "{:<20} {:>6} {:>6} {:>10} {:>9} {:>10} {:>10} {:>10}"
-        heads = ("runs", "loads", "prefetches", "evictions", "min ms", "median ms", "max ms")
-        yield form.format("model", *heads)
-        for name, row in facts["models"].items():
-            counts = (row[key] for key in ("runs", "loads", "prefetches", "evictions"))
-            times = (_ms(row[f"run_{key}_seconds"]) for key in ("min", "median", "max"))
-            yield form.format(name, *counts, *times)
-        return
-    form = "{:<20} {:>9} {:>9} {:>9} {:>9} | {:>5} {:>6} {:>6} {:>7} {:>9} {:>9} {:>9}"
+        return _runs(facts)
+    return _promises(admission, {row.model: row for row in report.tasks} if report else {})
+
+
+def _runs(facts: Mapping[str, Any]) -> Iterator[str]:
+    form = "{:<20} {:>6} {:>6} {:>10} {:>9} {:>10} {:>10} {:>10}"
+    heads = ("runs", "loads", "prefetches", "evictions", "min ms", "median ms", "max ms")
+    yield form.format("model", *heads)
+    for name, row in facts["models"].items():
+        counts = (row[key] for key in ("runs", "loads", "prefetches", "evictions"))
+        times = (_ms(row[f"run_{key}_seconds"]) for key in ("min", "median", "max"))
+        yield form.format(name, *counts, *times)
+
+
+def _promises(admission: Admission, done: Mapping[str, TaskReport]) -> Iterator[str]:
+    form = "{:<20} {:>9} {:>9} {:>9} {:>9} | {:>5} {:>6} {:>6} {:>7} {:>7} {:>9} {:>9} {:>9}"
     yield form.format(
         "model (times in ms)", "period", "deadline", "a run", "bound",
-        "runs", "missed", "failed", "skipped", "min", "median", "max",
+        "runs", "missed", "failed", "skipped", "overran", "min", "median", "max",
     )  # fmt: skip
-    done = {row.model: row for row in report.tasks} if report is not None else {}
     for verdict in admission.verdicts:
-        row = done.get(verdict.model)
-        times = row.responses_s if row is not None else ()
-        counts = (row.finished, row.missed, row.failed, row.skipped) if row else ("-",) * 4
-        yield form.format(
-            verdict.model,
-            *map(_ms, (verdict.period_s, verdict.deadline_s, verdict.time_s, verdict.bound_s)),
-            *counts,
-            *(_ms(f(times) if times else None) for f in (min, median, max)),
-        )
+        promised = (verdict.period_s, verdict.deadline_s, verdict.time_s, verdict.bound_s)
+        counts: tuple[object, ...] = ("-",) * 5
+        times: tuple[float, ...] = ()
+        if (row := done.get(verdict.model)) is not None:
+            counts = (row.finished, row.missed, row.failed, row.skipped, row.overran)
+            times = row.responses_s
+        measured = (f(times) if times else None for f in (min, median, max))
+        yield form.format(verdict.model, *map(_ms, promised), *counts, *map(_ms, measured))
 
 
 def _ms(time_s: float | None) -> str:

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from itertools import count
+from itertools import count, pairwise
 from typing import Any
 
 import pytest
@@ -144,6 +144,19 @@ def test_models_that_do_not_fit_together_take_turns() -> None:
     assert loads.most <= 12
 
 
+def test_what_waits_for_others_is_brought_before_what_comes_later() -> None:
+    """One model fits beside the one that runs: the plan's, and not that of the next period."""
+    loads = Loads()
+    sources = [FakeSource(name, 1, loads, numbered(name)) for name in ("see", "plan", "map")]
+    sources[0].call = lambda: time.sleep(0.05)
+    tasks = [Task("see", PERIOD_S), Task("plan", PERIOD_S, after=("see",)), Task("map", PERIOD_S)]
+    with pool_of(*sources, budget_bytes=2) as pool:
+        assert Schedule(pool, tasks).run(3 * PERIOD_S).ok
+        events = pool.timeline
+    for before, after in pairwise(e for e in events if e.kind in ("run", "load")):
+        assert (before.model, after.kind, after.model) != ("see", "load", "plan"), events
+
+
 def test_the_models_of_a_schedule_stay_in_memory() -> None:
     loads = Loads()
     sources = [FakeSource(name, 4, loads, numbered(name)) for name in "abc"]
@@ -210,3 +223,29 @@ def test_what_cannot_be_scheduled_is_refused() -> None:
             Schedule(pool, [Task("b", 1.0)])
         with pytest.raises(UserError, match=r"a schedule of 0\.0 s"):
             Schedule(pool, [Task("a", 1.0)]).run(0.0)
+
+
+def test_runs_longer_than_was_counted_are_told() -> None:
+    loads = Loads()
+    quick, slow = FakeSource("quick", 1, loads), FakeSource("slow", 1, loads)
+    slow.call = lambda: time.sleep(0.01)
+    tasks = [Task("quick", PERIOD_S), Task("slow", PERIOD_S)]
+    with pool_of(quick, slow) as pool:
+        schedule = Schedule(pool, tasks)
+        assert schedule.run(PERIOD_S).tasks[1].overran == 0
+        assert schedule.admit_times({"quick": 0.2, "slow": 0.005}).ok
+        report = schedule.run(2 * PERIOD_S)
+    assert [task.overran for task in report.tasks] == [0, 2]
+
+
+def test_a_load_counts_where_models_take_turns() -> None:
+    sources = [FakeSource(name, 1, load_s=0.02) for name in "ab"]
+    tasks = [Task(name, PERIOD_S, time_s=0.001) for name in "ab"]
+    with pool_of(*sources, budget_bytes=1) as pool:
+        schedule = Schedule(pool, tasks)
+        schedule.admit_times({"a": 0.01, "b": 0.2})
+        report = schedule.run(2 * PERIOD_S)
+        prefetched = sum(e.kind == "prefetch" and e.model == "a" for e in pool.timeline)
+    over = [task.overran for task in report.tasks]
+    # What came while nothing ran delayed nothing.
+    assert over[0] >= 2 - prefetched and over[1] == 0
