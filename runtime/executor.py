@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from smartmem.errors import UserError
 from smartmem.runtime import native_api
+from smartmem.runtime.budget import Budget, parse_budget
 from smartmem.runtime.bundle import Bundle
 from smartmem.runtime.dtypes import dtype_of
 from smartmem.runtime.manifest import TensorSpec
@@ -32,10 +33,20 @@ class ExecutorModule:
     """The schedule of a bundle's target with its weights, loaded on a device.
 
     ``wait`` says how a call waits for the GPU: "poll" answers soonest and keeps a core busy.
-    Raises UserError where a file is damaged, DeviceError where the device cannot run it.
+    ``budget`` bounds the device memory for weights: what does not fit is read in each call.
+    Raises UserError where a file is damaged or the budget too small, DeviceError where the device
+    cannot run it.
     """
 
-    def __init__(self, uri: str, bundle: Bundle, target: str, *, wait: Wait = "block") -> None:
+    def __init__(
+        self,
+        uri: str,
+        bundle: Bundle,
+        target: str,
+        *,
+        wait: Wait = "block",
+        budget: Budget | None = None,
+    ) -> None:
         self.wait: Wait = wait
         outputs = [spec for spec in bundle.manifest.outputs if not spec.is_empty]
         self._outputs = outputs
@@ -44,18 +55,68 @@ class ExecutorModule:
         schedule, kernels = bundle.schedule(target), bundle.kernels(target)
         files = [os.fsencode(path) for path in (schedule, kernels, bundle.weights)]
         cache = _cache_folder()
+        load = "sm_model_load" if budget is None else "sm_model_stream"
+        self._device = device
         self._model = native_api.Handle(
             lambda out: native_api.call(
-                "sm_model_load", device.value, *files, cache and os.fsencode(cache), out
+                load, device.value, *files, cache and os.fsencode(cache), out
             ),
             "sm_model_release",
         )
         self._session = native_api.Handle(
-            lambda out: native_api.call("sm_session_create", self._model.value, out),
-            "sm_session_release",
+            lambda out: self._create_session(budget, out), "sm_session_release"
         )
         self._check_signature(bundle)
         self._inputs = [spec for spec in bundle.manifest.inputs if not spec.is_empty]
+
+    def _create_session(self, budget: Budget | None, out: Any) -> None:
+        if budget is None:
+            native_api.call("sm_session_create", self._model.value, out)
+        else:
+            size = self._bytes_of(budget)
+            native_api.call("sm_session_create_within", self._model.value, size, out)
+
+    def _bytes_of(self, budget: Budget) -> int:
+        """Of what the weights take together on the device, where it is a share."""
+        if budget.is_auto:
+            raise UserError(
+                "our executor has no budget of its own choice",
+                hint="Give a size, such as 512MiB, or a share of the weights, such as 50%.",
+            )
+        smallest, whole = native_api.budgets(self._model)
+        wanted = budget.of(whole)
+        if wanted < smallest:
+            raise UserError(
+                f"a budget of {wanted} bytes is too small: the smallest feasible one is "
+                f"{smallest} bytes",
+                hint=f"It is {100 * smallest / whole:.1f}% of the {whole} bytes of all weights.",
+            )
+        return wanted
+
+    def set_budget(self, budget: str | float) -> None:
+        """Another budget from the next call on, for a module that was given one: a size, or a share
+        of the weights. The call that goes on ends before; memory is given back at once.
+        """
+        wanted = self._bytes_of(parse_budget(budget))
+        native_api.call("sm_session_set_budget", self._session.value, wanted)
+
+    def cancel(self) -> None:
+        """Ends a call that streams weights, from another thread: it raises DeviceError."""
+        native_api.library().sm_session_cancel(self._session.value)
+
+    def stream_stats(self) -> dict[str, Any]:
+        """How weights move under the budget: sm_stream_stats of smartmem.h."""
+        return native_api.stream_stats(self._session)
+
+    def intervals(self) -> list[native_api.Interval]:
+        """When steps ran in the last call, and when weights were read and copied meanwhile."""
+        return native_api.intervals(self._session)
+
+    def device_memory(self) -> tuple[int, int]:
+        """Bytes that this process holds of the device, all its models together: now, and the most
+        that it ever held.
+        """
+        return native_api.device_memory(self._device)
 
     def close(self) -> None:
         """Lets go of the device's memory; the module cannot be called any more."""

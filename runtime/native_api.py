@@ -18,14 +18,14 @@ from typing import Any
 
 from smartmem.errors import DeviceError, SmartmemError, UserError
 
-API_VERSION = 2
+API_VERSION = 3
 LIBRARY = Path(__file__).parent / "native" / "build" / "libsmartmem.so"
 _BUILD_HINT = (
     "Build it: `make setup` does where a C++ compiler and Vulkan's headers are (on Debian: "
     "apt-get install g++ cmake libvulkan-dev)."
 )
 _BAD_FILE, _NO_VULKAN, _UNSUPPORTED = 2, 3, 4
-_INVALID_ARGUMENT = 1
+_INVALID_ARGUMENT, _TIMEOUT, _CANCELLED = 1, 8, 9
 
 
 class _Error(ctypes.Structure):
@@ -62,6 +62,46 @@ class _Times(ctypes.Structure):
         ("submit_ms", ctypes.c_double),
         ("wait_ms", ctypes.c_double),
     )
+
+
+class _StreamStats(ctypes.Structure):
+    _fields_ = (
+        ("budget_bytes", ctypes.c_uint64),
+        ("smallest_budget_bytes", ctypes.c_uint64),
+        ("whole_budget_bytes", ctypes.c_uint64),
+        ("fixed_bytes", ctypes.c_uint64),
+        ("pinned_bytes", ctypes.c_uint64),
+        ("arena_bytes", ctypes.c_uint64),
+        ("staging_bytes", ctypes.c_uint64),
+        ("streamed_bytes", ctypes.c_uint64),
+        ("steps", ctypes.c_uint32),
+        ("copies", ctypes.c_int),
+        ("read_bytes", ctypes.c_uint64),
+        ("reads", ctypes.c_uint64),
+        ("read_ms", ctypes.c_double),
+        ("stall_ms", ctypes.c_double),
+    )
+
+
+class _Interval(ctypes.Structure):
+    _fields_ = (
+        ("kind", ctypes.c_int),
+        ("number", ctypes.c_uint32),
+        ("start_ns", ctypes.c_int64),
+        ("end_ns", ctypes.c_int64),
+    )
+
+
+@dataclass(frozen=True)
+class Interval:
+    """When something of a call happened, in nanoseconds since it was submitted: a step of kernels,
+    a copy of weights on the device, or a read of the file.
+    """
+
+    kind: str
+    number: int
+    start_ns: int
+    end_ns: int
 
 
 class UnsupportedDevice(DeviceError):
@@ -118,6 +158,7 @@ def _signatures() -> dict[str, tuple[Any, list[Any]]]:
     text, error = ctypes.c_char_p, ctypes.POINTER(_Error)
     out = ctypes.POINTER(ctypes.c_void_p)
     arrays = ctypes.POINTER(ctypes.c_void_p)
+    count = ctypes.POINTER(ctypes.c_uint64)
     return {
         "sm_api_version": (ctypes.c_uint32, []),
         "sm_devices": (
@@ -127,13 +168,25 @@ def _signatures() -> dict[str, tuple[Any, list[Any]]]:
         "sm_device_open": (code, [text, out, error]),
         "sm_device_close": (None, [handle]),
         "sm_model_load": (code, [handle, text, text, text, text, out, error]),
+        "sm_model_stream": (code, [handle, text, text, text, text, out, error]),
         "sm_model_release": (None, [handle]),
+        "sm_model_get_budgets": (None, [handle, count, count]),
+        "sm_device_get_memory": (None, [handle, count, count]),
         "sm_model_input_count": (size, [handle]),
         "sm_model_output_count": (size, [handle]),
         "sm_model_input_bytes": (size, [handle, size]),
         "sm_model_output_bytes": (size, [handle, size]),
         "sm_model_get_stats": (None, [handle, ctypes.POINTER(_ModelStats)]),
         "sm_session_create": (code, [handle, out, error]),
+        "sm_session_create_within": (code, [handle, ctypes.c_uint64, out, error]),
+        "sm_session_set_budget": (code, [handle, ctypes.c_uint64, error]),
+        "sm_session_set_read_limit": (code, [handle, ctypes.c_uint64, error]),
+        "sm_session_cancel": (None, [handle]),
+        "sm_session_get_stream": (code, [handle, ctypes.POINTER(_StreamStats), error]),
+        "sm_session_get_intervals": (
+            code,
+            [handle, ctypes.POINTER(_Interval), size, ctypes.POINTER(size), error],
+        ),
         "sm_session_release": (None, [handle]),
         "sm_session_run": (code, [handle, arrays, arrays, code, error]),
         "sm_session_input_memory": (ctypes.c_void_p, [handle, size]),
@@ -160,6 +213,8 @@ def _failure(code: int, message: str) -> SmartmemError:
         return UnsupportedDevice(message)
     if code == _NO_VULKAN:
         return DeviceError(message, hint="`smartmem devices` lists what this machine has.")
+    if code in (_TIMEOUT, _CANCELLED):
+        return DeviceError(message)
     return DeviceError(f"the device failed: {message}")
 
 
@@ -231,3 +286,38 @@ def session_times(session: Handle) -> dict[str, float]:
     times = _Times()
     call("sm_session_get_times", session.value, ctypes.byref(times))
     return {name: getattr(times, name) for name, *_ in _Times._fields_}
+
+
+def budgets(model: Handle) -> tuple[int, int]:
+    """The smallest budget of a model that streams, and the one from which on nothing moves."""
+    smallest, whole = ctypes.c_uint64(), ctypes.c_uint64()
+    library().sm_model_get_budgets(model.value, ctypes.byref(smallest), ctypes.byref(whole))
+    return smallest.value, whole.value
+
+
+def device_memory(device: Handle) -> tuple[int, int]:
+    """Device memory that this process holds through the library, and the most that it ever held."""
+    now, peak = ctypes.c_uint64(), ctypes.c_uint64()
+    library().sm_device_get_memory(device.value, ctypes.byref(now), ctypes.byref(peak))
+    return now.value, peak.value
+
+
+_COPIES = ("by the host", "on a queue of their own", "between kernels")
+_INTERVALS = ("step", "copy", "read")
+
+
+def stream_stats(session: Handle) -> dict[str, Any]:
+    """What ``sm_stream_stats`` says, by field; ``copies`` in words."""
+    stats = _StreamStats()
+    call("sm_session_get_stream", session.value, ctypes.byref(stats))
+    found = {name: getattr(stats, name) for name, *_ in _StreamStats._fields_}
+    return found | {"copies": _COPIES[stats.copies]}
+
+
+def intervals(session: Handle) -> list[Interval]:
+    """What happened in the last call of a session with a budget."""
+    count = ctypes.c_size_t()
+    call("sm_session_get_intervals", session.value, None, 0, ctypes.byref(count))
+    rows = (_Interval * count.value)()
+    call("sm_session_get_intervals", session.value, rows, len(rows), ctypes.byref(count))
+    return [Interval(_INTERVALS[r.kind], r.number, r.start_ns, r.end_ns) for r in rows]

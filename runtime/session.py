@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smartmem.errors import DeviceError, UserError
+from smartmem.runtime.budget import Budget, parse_budget
 from smartmem.runtime.bundle import Bundle
 from smartmem.runtime.devices import Device, select
 from smartmem.runtime.dtypes import dtype_of
@@ -46,31 +47,45 @@ class Module(Protocol):
 
 
 def load(
-    path: str | os.PathLike[str], device: str = "auto", *, executor: Executor = "auto"
+    path: str | os.PathLike[str],
+    device: str = "auto",
+    *,
+    executor: Executor = "auto",
+    budget: str | float | None = None,
 ) -> Session:
     """Opens a bundle on a device ("auto", "cpu", "vulkan", a target's or device's name, a URI).
 
     ``executor`` says what runs it: "smartmem" is our own, on Vulkan only; "iree" is IREE's runtime;
     "auto" is our own where it can run this bundle on this device.
 
+    ``budget`` bounds the device memory for weights, in our own executor: a size ("512MiB", or bytes
+    as an integer) or a share of all weights ("50%", 0.5). What does not fit is read from the
+    archive in each call; outputs are the same to the last bit (docs/streaming.md).
+
     Raises UserError where the bundle is damaged, DeviceError where no device suits it. Of the
     weights only the size is checked: reading them all would make every start as slow as the first
     (`verify` compares their hash).
     """
-    return Session(Bundle.open(path), device, executor=executor)
+    return Session(Bundle.open(path), device, executor=executor, budget=budget)
 
 
 class Session:
     """A loaded model. Calls from several threads run one after another."""
 
     def __init__(
-        self, bundle: Bundle, device: str = "auto", *, executor: Executor = "auto"
+        self,
+        bundle: Bundle,
+        device: str = "auto",
+        *,
+        executor: Executor = "auto",
+        budget: str | float | None = None,
     ) -> None:
         if executor not in EXECUTORS:
             raise UserError(
                 f"unknown executor {executor!r}.{did_you_mean(executor, EXECUTORS)}",
                 hint=f"Known: {', '.join(EXECUTORS)}.",
             )
+        wanted = None if budget is None else parse_budget(budget)
         selected, entry = select(bundle.manifest, device)
         bundle.check_target(entry.name)
         bundle.check_weights()
@@ -79,7 +94,7 @@ class Session:
         self._target = entry.name
         self._lock = threading.Lock()
         self._executor: Executor
-        self._executor, self._module = _open_module(bundle, selected, entry, executor)
+        self._executor, self._module = _open_module(bundle, selected, entry, executor, wanted)
 
     @property
     def path(self) -> Path:
@@ -111,6 +126,21 @@ class Session:
     def module(self) -> Module:
         """The compiled function; that of our own executor also tells times (executor.py)."""
         return self._module
+
+    def set_budget(self, budget: str | float) -> None:
+        """Gives a session that was loaded with a budget another, after the call that goes on.
+
+        Raises UserError where it is too small, and then the old one stays.
+        """
+        from smartmem.runtime.executor import ExecutorModule
+
+        if not isinstance(self._module, ExecutorModule):
+            raise UserError(
+                "only a session of our own executor can be given another budget",
+                hint="Load the model with a budget, on a Vulkan device.",
+            )
+        with self._lock:
+            self._module.set_budget(budget)
 
     def close(self) -> None:
         """Lets go of the model's memory; it cannot be called any more."""
@@ -165,12 +195,20 @@ class Session:
 
 
 def _open_module(
-    bundle: Bundle, device: Device, entry: TargetEntry, wish: Executor
+    bundle: Bundle, device: Device, entry: TargetEntry, wish: Executor, budget: Budget | None
 ) -> tuple[Executor, Module]:
     """The module in the executor that ``wish`` means, and that executor's name."""
+    if budget is not None:
+        if wish == "iree" or device.kind == "cpu":
+            raise UserError(
+                "a budget when a model is loaded is for our own executor, on Vulkan",
+                hint="IREE's runtime follows the budget that the model was compiled with: "
+                "`smartmem plan PATH --budget SIZE -o OUT` gives it another.",
+            )
+        return "smartmem", _open_ours(bundle, device, entry, budget)
     if wish == "smartmem" or (wish == "auto" and _suits_ours(device, entry)):
         try:
-            return "smartmem", _open_ours(bundle, device, entry)
+            return "smartmem", _open_ours(bundle, device, entry, None)
         except DeviceError as error:
             if wish == "smartmem":
                 raise
@@ -184,7 +222,7 @@ def _suits_ours(device: Device, entry: TargetEntry) -> bool:
     return device.kind != "cpu" and entry.schedule is not None and native_api.is_available()
 
 
-def _open_ours(bundle: Bundle, device: Device, entry: TargetEntry) -> Module:
+def _open_ours(bundle: Bundle, device: Device, entry: TargetEntry, budget: Budget | None) -> Module:
     from smartmem.runtime.executor import ExecutorModule
 
     if entry.schedule is None:
@@ -193,7 +231,7 @@ def _open_ours(bundle: Bundle, device: Device, entry: TargetEntry) -> Module:
             f"{bundle.path}: our executor cannot run target {entry.name!r}: {reason}",
             hint='IREE\'s runtime runs it: executor="iree".',
         )
-    return ExecutorModule(device.uri, bundle, entry.name)
+    return ExecutorModule(device.uri, bundle, entry.name, budget=budget)
 
 
 def _open_iree(bundle: Bundle, device: Device, entry: TargetEntry) -> Module:

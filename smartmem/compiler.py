@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from smartmem.passes.iree.driver import Compiled
     from smartmem.passes.moves import Move
     from smartmem.passes.rules.textures import Packing
-    from smartmem.passes.streaming.budget import Budget
     from smartmem.passes.target import Storage, Target
+    from smartmem.runtime.budget import Budget
 
 Progress = Callable[[str], None]
 
@@ -114,8 +114,8 @@ def compile_model(
     from smartmem.frontend.export import export
     from smartmem.frontend.importer import import_program
     from smartmem.passes import pipeline
-    from smartmem.passes.streaming.budget import parse_budget
     from smartmem.passes.target import resolve
+    from smartmem.runtime.budget import parse_budget
 
     pipeline.check_disabled(disabled_passes)
     wanted = None if budget is None else parse_budget(budget)

@@ -33,9 +33,9 @@ def replan(
     budget.
     """
     from smartmem.passes.iree.driver import stream
-    from smartmem.passes.streaming.budget import parse_budget
     from smartmem.passes.streaming.record import Record
     from smartmem.passes.target import resolve
+    from smartmem.runtime.budget import parse_budget
 
     wanted = parse_budget(budget)
     bundle = Bundle.open(path)

@@ -46,11 +46,11 @@ from smartmem.passes.iree.tensors import apart
 from smartmem.passes.iree.textures import bind_weights_as_texels, storage_facts
 from smartmem.passes.rules.kernels import KernelConfig
 from smartmem.passes.rules.textures import Packing
-from smartmem.passes.streaming.budget import Budget
 from smartmem.passes.streaming.planner import check_budget
 from smartmem.passes.streaming.problem import Problem
 from smartmem.passes.streaming.record import Record, plan_for
 from smartmem.passes.target import Target, unknown_target
+from smartmem.runtime.budget import Budget
 from smartmem.runtime.schedule import FORMAT_VERSION, Schedule
 
 T = TypeVar("T")

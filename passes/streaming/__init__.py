@@ -9,7 +9,6 @@
     naive.py     plans to compare with: load all, next layer, next of the same kind
     planner.py   all of it under a budget
     coarsen.py   larger steps, where the budget makes no use of small ones
-    budget.py    a budget as a user writes it
     record.py    a plan with its problem, as plan.json keeps it
 
 Nothing here knows of IREE or MLIR.

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from smartmem.passes.streaming import naive
-from smartmem.passes.streaming.budget import Budget
 from smartmem.passes.streaming.coarsen import Coarse, coarsen, grouped
 from smartmem.passes.streaming.plan import Plan
 from smartmem.passes.streaming.planner import SOLVER_SECONDS, Planned, check_budget, plan
 from smartmem.passes.streaming.problem import Problem
+from smartmem.runtime.budget import Budget
 
 # What the trade-off curve shows, in shares of the way from the smallest budget to all weights.
 _CURVE = (0.0, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)

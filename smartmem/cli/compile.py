@@ -58,7 +58,7 @@ def command(
     check_target_names(targets)
     check_disabled(disabled)
     out = output or default_output(spec)
-    from smartmem.passes.streaming.budget import parse_budget
+    from smartmem.runtime.budget import parse_budget
     from smartmem.runtime.bundle_writer import check_writable
 
     # What is wrong with the output or the budget is told before the work, which is slow.

@@ -51,6 +51,13 @@ executor_option = click.option(
     help="What runs it: our own Vulkan executor, or IREE's runtime; auto is ours where it can.",
 )
 
+load_budget_option = click.option(
+    "--budget",
+    metavar="SIZE",
+    help="The most device memory for weights in our own executor: 512MiB, or 50% of them; what "
+    "does not fit is read from the archive in each run. No compiling is needed.",
+)
+
 report_target_option = click.option(
     "--target", "targets", multiple=True, help="Only this target; may be repeated."
 )

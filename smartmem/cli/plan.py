@@ -62,7 +62,7 @@ def command(
     """Show how the weights of the compiled model at PATH move."""
     from smartmem.cli import plan_view
     from smartmem.passes.streaming import record as records
-    from smartmem.passes.streaming.budget import parse_budget
+    from smartmem.runtime.budget import parse_budget
     from smartmem.runtime.bundle import Bundle
 
     bundle = Bundle.open(path)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from smartmem.cli.options import executor_option, json_option
+from smartmem.cli.options import executor_option, json_option, load_budget_option
 from smartmem.cli.output import milliseconds, print_json, print_pairs, progress
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 @click.argument("path", type=click.Path(path_type=Path))
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, vulkan, or a name.")
 @executor_option
+@load_budget_option
 @click.option(
     "--input",
     "inputs",
@@ -41,6 +42,7 @@ def command(
     path: Path,
     device: str,
     executor: Executor,
+    budget: str | None,
     inputs: tuple[Path, ...],
     seed: int,
     repeat: int,
@@ -49,6 +51,7 @@ def command(
 ) -> None:
     """Run the compiled model at PATH."""
     from smartmem.arrays import random_inputs, read_inputs, save_outputs
+    from smartmem.runtime import streaming
     from smartmem.runtime.bundle import Bundle
     from smartmem.runtime.bundle_writer import check_writable
     from smartmem.runtime.session import Session
@@ -61,7 +64,7 @@ def command(
     with progress(as_json) as show:
         show(f"loading {path}")
         start = time.perf_counter()
-        session = Session(bundle, device, executor=executor)
+        session = Session(bundle, device, executor=executor, budget=budget)
         load_s = time.perf_counter() - start
         show(f"running on {session.device.name}")
         times_s: list[float] = []
@@ -71,6 +74,7 @@ def command(
             results = session.run_flat(arrays)
             times_s.append(time.perf_counter() - start)
     first_s, warm_s = times_s[0], times_s[1:]
+    moved = streaming.summary(session.module) if budget is not None else None
     files = save_outputs(output_dir, bundle.manifest.outputs, results) if output_dir else []
     if as_json:
         print_json(
@@ -83,6 +87,7 @@ def command(
                 "first_run_seconds": first_s,
                 "warm_seconds": warm_s,
                 "warm_median_seconds": median(warm_s),
+                **({"streaming": moved} if moved else {}),
                 "outputs": [_describe(*pair) for pair in _pairs(bundle.manifest.outputs, results)],
                 "files": [str(file) for file in files],
             }
@@ -101,6 +106,7 @@ def command(
                 f"median {milliseconds(median(warm_s))}, fastest {milliseconds(min(warm_s))} "
                 f"of {repeat} runs",
             ),
+            *(streaming.lines(moved) if moved else ()),
             *(
                 (spec.name, f"{result.dtype}{list(result.shape)}")
                 for spec, result in _pairs(bundle.manifest.outputs, results)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from smartmem.cli.options import devices_option, executor_option, json_option
+from smartmem.cli.options import devices_option, executor_option, json_option, load_budget_option
 from smartmem.cli.output import print_json, print_pairs, progress
 from smartmem.errors import MismatchError, SmartmemError, UserError
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 @click.option("--source", help="The model, as SPEC.")
 @devices_option
 @executor_option
+@load_budget_option
 @click.option(
     "--rtol",
     type=click.FloatRange(min=0, min_open=True),
@@ -45,6 +46,7 @@ def command(
     source: str | None,
     devices: tuple[str, ...],
     executor: Executor,
+    budget: str | None,
     rtol: float | None,
     seed: int,
     per_op: bool,
@@ -74,7 +76,7 @@ def command(
 
     # What is wrong with the bundle or a device is told before the model is loaded, which is slow.
     bundle = Bundle.open(path)
-    sessions = [Session(bundle, device, executor=executor) for device in devices]
+    sessions = [Session(bundle, device, executor=executor, budget=budget) for device in devices]
     from smartmem.frontend.loader import load_source
 
     reports: list[VerifyReport] = []

@@ -24,7 +24,7 @@ extern "C" {
 #endif
 
 /* Of this file; a library with another one is not for programs built with this. */
-#define SM_API_VERSION 2
+#define SM_API_VERSION 3
 
 #if defined(_WIN32)
 #define SM_API __declspec(dllexport)
@@ -41,7 +41,8 @@ typedef enum sm_code {
   SM_OUT_OF_MEMORY = 5,    /* of the host or of the device */
   SM_DEVICE_LOST = 6,
   SM_DEVICE_FAILED = 7, /* any other answer of the driver */
-  SM_TIMEOUT = 8
+  SM_TIMEOUT = 8,
+  SM_CANCELLED = 9 /* by sm_session_cancel */
 } sm_code;
 
 typedef struct sm_error {
@@ -100,7 +101,52 @@ typedef struct sm_times {
   double wait_ms;   /* in the waiting call */
 } sm_times;
 
+/* How a session's weights move. Memory is what was allocated of the device for them. */
+typedef enum sm_copies {
+  SM_COPIES_BY_HOST = 0,        /* the host writes where kernels read */
+  SM_COPIES_ON_A_QUEUE = 1,     /* a queue of their own: beside kernels */
+  SM_COPIES_BETWEEN_KERNELS = 2 /* the device has one queue: the two take turns */
+} sm_copies;
+
+typedef struct sm_stream_stats {
+  uint64_t budget_bytes;
+  uint64_t smallest_budget_bytes; /* below it there is no plan */
+  uint64_t whole_budget_bytes;    /* from it on nothing moves */
+  uint64_t fixed_bytes;           /* weights that stay under any plan; the model's */
+  uint64_t pinned_bytes;          /* weights that stay under this one */
+  uint64_t arena_bytes;           /* where the others come and go */
+  uint64_t staging_bytes;         /* what they are read into first; the host's, beside the budget */
+  uint64_t streamed_bytes;        /* read in each call */
+  uint32_t steps;                 /* submissions of a call */
+  sm_copies copies;
+  uint64_t read_bytes; /* since the budget was set, and in so many reads */
+  uint64_t reads;
+  double read_ms;  /* in reading and comparing checksums */
+  double stall_ms; /* in which nothing could be submitted for want of weights */
+} sm_stream_stats;
+
+typedef enum sm_interval_kind {
+  SM_INTERVAL_STEP = 0, /* commands on the GPU; number: the step */
+  SM_INTERVAL_COPY = 1, /* a copy on the GPU; number: the load, in the order of need */
+  SM_INTERVAL_READ = 2  /* reading the file and comparing checksums; number: the load */
+} sm_interval_kind;
+
+/* When something happened, in nanoseconds of the host's clock since the call was submitted. */
+typedef struct sm_interval {
+  sm_interval_kind kind;
+  uint32_t number;
+  int64_t start_ns;
+  int64_t end_ns;
+} sm_interval;
+
 SM_API uint32_t sm_api_version(void);
+
+/* Reads weights from then on, instead of pread(2): for who limits, counts or fails reads. Gives the
+ * bytes that it read, at most `size_bytes`, 0 at the end of the file, and a negative errno where it
+ * cannot. It is called from any thread; NULL is the system's. */
+typedef int64_t (*sm_reader)(void* context, const char* path, uint64_t offset, void* data,
+                             size_t size_bytes);
+SM_API void sm_set_reader(sm_reader reader, void* context);
 
 /* Where Vulkan comes from: a vkGetInstanceProcAddr of the caller's, such as an application's own
  * loader; NULL is the system's. For devices opened afterwards. */
@@ -111,6 +157,10 @@ SM_API sm_code sm_devices(sm_device_info* infos, size_t capacity, size_t* count,
 
 SM_API sm_code sm_device_open(const uint8_t uuid[16], sm_device** device, sm_error* error);
 SM_API void sm_device_close(sm_device* device);
+
+/* Device memory that this library holds there now, and the most that it ever held. */
+SM_API void sm_device_get_memory(const sm_device* device, uint64_t* now_bytes,
+                                 uint64_t* peak_bytes);
 
 /* Writes what the device offers to models as JSON, and the bytes that takes with the zero at its
  * end; where those are more than `capacity`, nothing else. */
@@ -142,12 +192,32 @@ SM_API sm_code sm_bundle_load(const sm_bundle* bundle, sm_device* device, const 
 SM_API sm_code sm_session_open(const sm_bundle* bundle, const char* target,
                                const char* cache_folder, sm_session** session, sm_error* error);
 
+/* The same with at most `budget_bytes` of device memory for weights: what does not fit is read from
+ * the archive in each call. Outputs are the same to the last bit. SM_INVALID_ARGUMENT below the
+ * smallest budget that does, with that in the message. */
+SM_API sm_code sm_session_open_within(const sm_bundle* bundle, const char* target,
+                                      const char* cache_folder, uint64_t budget_bytes,
+                                      sm_session** session, sm_error* error);
+
+/* Loads all but the weights: its sessions bring them, each under a budget of its own. */
+SM_API sm_code sm_bundle_stream(const sm_bundle* bundle, sm_device* device, const char* target,
+                                const char* cache_folder, sm_model** model, sm_error* error);
+
 /* What sm_bundle_load does, from files anywhere: reads `schedule`, the kernels in `kernels_folder`
  * and the archive `weights`, and uploads the weights. */
 SM_API sm_code sm_model_load(sm_device* device, const char* schedule, const char* kernels_folder,
                              const char* weights, const char* cache_folder, sm_model** model,
                              sm_error* error);
+/* And what sm_bundle_stream does. */
+SM_API sm_code sm_model_stream(sm_device* device, const char* schedule, const char* kernels_folder,
+                               const char* weights, const char* cache_folder, sm_model** model,
+                               sm_error* error);
 SM_API void sm_model_release(sm_model* model);
+
+/* Of a model that streams its weights: the smallest budget that a session can have, and the one
+ * from which on nothing moves. Both are 0 for a model with all its weights loaded. */
+SM_API void sm_model_get_budgets(const sm_model* model, uint64_t* smallest_bytes,
+                                 uint64_t* whole_bytes);
 
 /* How many inputs and outputs there are, and the size of each; an input of 0 bytes is not read. */
 SM_API size_t sm_model_input_count(const sm_model* model);
@@ -161,7 +231,30 @@ SM_API void sm_model_get_stats(const sm_model* model, sm_model_stats* stats);
 SM_API const char* sm_model_command_name(const sm_model* model, size_t index);
 
 SM_API sm_code sm_session_create(sm_model* model, sm_session** session, sm_error* error);
+/* Of a model that streams its weights: with at most so many bytes of device memory for them. */
+SM_API sm_code sm_session_create_within(sm_model* model, uint64_t budget_bytes,
+                                        sm_session** session, sm_error* error);
 SM_API void sm_session_release(sm_session* session);
+
+/* Another budget, from the next call on: waits for the one that goes on, gives the memory back, and
+ * plans anew. Where the budget is too small, the old one stays. */
+SM_API sm_code sm_session_set_budget(sm_session* session, uint64_t budget_bytes, sm_error* error);
+
+/* How long one read of weights may take before a call ends with SM_TIMEOUT; 30 s at first. */
+SM_API sm_code sm_session_set_read_limit(sm_session* session, uint64_t nanoseconds,
+                                         sm_error* error);
+
+/* Ends a call that streams weights, from any thread: waiting for it gives SM_CANCELLED, unless all
+ * of it was submitted already. The next call works. Other calls cannot be ended. */
+SM_API void sm_session_cancel(sm_session* session);
+
+/* How weights move in a session with a budget. */
+SM_API sm_code sm_session_get_stream(sm_session* session, sm_stream_stats* stats, sm_error* error);
+
+/* Writes up to `capacity` intervals of the last call and their number: each step, and what was read
+ * and copied in that time, for this call or for the next. None where the device has no clock. */
+SM_API sm_code sm_session_get_intervals(sm_session* session, sm_interval* intervals,
+                                        size_t capacity, size_t* count, sm_error* error);
 
 /* One call: all inputs and outputs, in the model's order and of its sizes. */
 SM_API sm_code sm_session_run(sm_session* session, const void* const* inputs, void* const* outputs,

@@ -1,5 +1,6 @@
 // The C border of devices, models and sessions; bundles have theirs in bundle_api.cpp.
 #include <algorithm>
+#include <optional>
 
 #include "handles.h"
 
@@ -10,12 +11,15 @@ using smartmem::guarded;
 using smartmem::Model;
 using smartmem::require;
 using smartmem::Session;
+using smartmem::Weights;
 
 uint32_t sm_api_version(void) { return SM_API_VERSION; }
 
 void sm_set_vulkan(void* get_instance_proc_addr) {
   smartmem::set_vulkan(reinterpret_cast<PFN_vkGetInstanceProcAddr>(get_instance_proc_addr));
 }
+
+void sm_set_reader(sm_reader reader, void* context) { smartmem::set_reader(reader, context); }
 
 sm_code sm_devices(sm_device_info* infos, size_t capacity, size_t* count, sm_error* error) {
   return guarded(error, [&] {
@@ -40,9 +44,16 @@ sm_code sm_device_open(const uint8_t uuid[16], sm_device** device, sm_error* err
 
 void sm_device_close(sm_device* device) { delete device; }
 
-sm_code sm_model_load(sm_device* device, const char* schedule, const char* kernels_folder,
-                      const char* weights, const char* cache_folder, sm_model** model,
-                      sm_error* error) {
+void sm_device_get_memory(const sm_device* device, uint64_t* now_bytes, uint64_t* peak_bytes) {
+  *now_bytes = device->device->allocated_bytes();
+  *peak_bytes = device->device->peak_bytes();
+}
+
+namespace {
+
+sm_code load_model(sm_device* device, const char* schedule, const char* kernels_folder,
+                   const char* weights, const char* cache_folder, Weights mode, sm_model** model,
+                   sm_error* error) {
   return guarded(error, [&] {
     require(device, "device");
     require(schedule, "schedule");
@@ -50,9 +61,40 @@ sm_code sm_model_load(sm_device* device, const char* schedule, const char* kerne
     require(weights, "weights");
     require(model, "model");
     *model = new sm_model{std::make_shared<const Model>(device->device, schedule, kernels_folder,
-                                                        weights,
-                                                        cache_folder ? cache_folder : "")};
+                                                        weights, cache_folder ? cache_folder : "",
+                                                        mode)};
   });
+}
+
+sm_code create_session(sm_model* model, std::optional<uint64_t> budget_bytes, sm_session** session,
+                       sm_error* error) {
+  return guarded(error, [&] {
+    require(model, "model");
+    require(session, "session");
+    *session = new sm_session{std::make_unique<Session>(model->model, budget_bytes)};
+  });
+}
+
+}  // namespace
+
+sm_code sm_model_load(sm_device* device, const char* schedule, const char* kernels_folder,
+                      const char* weights, const char* cache_folder, sm_model** model,
+                      sm_error* error) {
+  return load_model(device, schedule, kernels_folder, weights, cache_folder, Weights::kLoaded,
+                    model, error);
+}
+
+sm_code sm_model_stream(sm_device* device, const char* schedule, const char* kernels_folder,
+                        const char* weights, const char* cache_folder, sm_model** model,
+                        sm_error* error) {
+  return load_model(device, schedule, kernels_folder, weights, cache_folder, Weights::kStreamed,
+                    model, error);
+}
+
+void sm_model_get_budgets(const sm_model* model, uint64_t* smallest_bytes, uint64_t* whole_bytes) {
+  const smartmem::StreamSet* stream = model->model->stream();
+  *smallest_bytes = stream == nullptr ? 0 : smartmem::smallest_budget(stream->problem);
+  *whole_bytes = stream == nullptr ? 0 : smartmem::whole_budget(stream->problem);
 }
 
 void sm_model_release(sm_model* model) { delete model; }
@@ -89,10 +131,48 @@ const char* sm_model_command_name(const sm_model* model, size_t index) {
 }
 
 sm_code sm_session_create(sm_model* model, sm_session** session, sm_error* error) {
+  return create_session(model, std::nullopt, session, error);
+}
+
+sm_code sm_session_create_within(sm_model* model, uint64_t budget_bytes, sm_session** session,
+                                 sm_error* error) {
+  return create_session(model, budget_bytes, session, error);
+}
+
+sm_code sm_session_set_budget(sm_session* session, uint64_t budget_bytes, sm_error* error) {
   return guarded(error, [&] {
-    require(model, "model");
     require(session, "session");
-    *session = new sm_session{std::make_unique<Session>(model->model)};
+    session->session->set_budget(budget_bytes);
+  });
+}
+
+sm_code sm_session_set_read_limit(sm_session* session, uint64_t nanoseconds, sm_error* error) {
+  return guarded(error, [&] {
+    require(session, "session");
+    session->session->set_read_limit(nanoseconds);
+  });
+}
+
+void sm_session_cancel(sm_session* session) { session->session->cancel(); }
+
+sm_code sm_session_get_stream(sm_session* session, sm_stream_stats* stats, sm_error* error) {
+  return guarded(error, [&] {
+    require(session, "session");
+    require(stats, "stats");
+    *stats = session->session->stream_stats();
+  });
+}
+
+sm_code sm_session_get_intervals(sm_session* session, sm_interval* intervals, size_t capacity,
+                                 size_t* count, sm_error* error) {
+  return guarded(error, [&] {
+    require(session, "session");
+    require(count, "count");
+    const std::vector<sm_interval> found = session->session->intervals();
+    *count = found.size();
+    if (intervals != nullptr) {
+      std::copy_n(found.begin(), std::min(capacity, found.size()), intervals);
+    }
   });
 }
 

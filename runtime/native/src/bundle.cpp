@@ -116,7 +116,8 @@ Bundle::Bundle(const std::string& folder) : folder_(folder) {
 }
 
 std::shared_ptr<const Model> Bundle::load(DevicePtr device, const std::string& name,
-                                          const std::string& cache_folder) const {
+                                          const std::string& cache_folder,
+                                          Weights mode) const {
   const TargetEntry& entry = target(name);
   const std::string folder = text(folder_, "/targets/", entry.name);
   const std::string schedule = folder + "/schedule";
@@ -124,12 +125,12 @@ std::shared_ptr<const Model> Bundle::load(DevicePtr device, const std::string& n
   if (sha256(MappedFile(schedule).bytes()) != entry.schedule_sha256) {
     fail(SM_BAD_FILE, schedule, ": its hash differs from the manifest's; the file is damaged");
   }
-  const size_t size = MappedFile(weights).bytes().size;
+  const uint64_t size = OpenFile(weights).size();
   if (size != weights_bytes_) {
     fail(SM_BAD_FILE, weights, ": ", size, " bytes, but ", weights_bytes_, " were written");
   }
   auto model = std::make_shared<const Model>(std::move(device), schedule, folder + "/kernels",
-                                             weights, cache_folder);
+                                             weights, cache_folder, mode);
   check_ports(model->schedule().inputs, inputs_, "inputs");
   check_ports(model->schedule().outputs, outputs_, "outputs");
   return model;

@@ -37,7 +37,7 @@ class Bundle {
   // SM_INVALID_ARGUMENT where there is none such, SM_BAD_FILE where its files are not those that
   // the manifest tells of, and what Model throws.
   std::shared_ptr<const Model> load(DevicePtr device, const std::string& target,
-                                    const std::string& cache_folder) const;
+                                    const std::string& cache_folder, Weights mode) const;
 
  private:
   const TargetEntry& target(const std::string& name) const;

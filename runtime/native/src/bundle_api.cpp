@@ -1,5 +1,6 @@
 // The C border of compiled models as folders.
 #include <algorithm>
+#include <optional>
 
 #include "describe.h"
 #include "handles.h"
@@ -36,9 +37,10 @@ std::shared_ptr<const Device> first_device() {
 
 std::shared_ptr<const smartmem::Model> load(const sm_bundle* bundle,
                                             std::shared_ptr<const Device> device,
-                                            const char* target, const char* cache_folder) {
+                                            const char* target, const char* cache_folder,
+                                            smartmem::Weights mode) {
   return bundle->bundle.load(std::move(device), target ? target : "",
-                             cache_folder ? cache_folder : "");
+                             cache_folder ? cache_folder : "", mode);
 }
 
 }  // namespace
@@ -85,22 +87,51 @@ sm_code sm_bundle_output(const sm_bundle* bundle, size_t index, sm_tensor* tenso
   return describe_tensor(bundle->bundle.outputs(), index, tensor, error);
 }
 
-sm_code sm_bundle_load(const sm_bundle* bundle, sm_device* device, const char* target,
-                       const char* cache_folder, sm_model** model, sm_error* error) {
+namespace {
+
+sm_code load_model(const sm_bundle* bundle, sm_device* device, const char* target,
+                   const char* cache_folder, smartmem::Weights mode, sm_model** model,
+                   sm_error* error) {
   return guarded(error, [&] {
     require(bundle, "bundle");
     require(device, "device");
     require(model, "model");
-    *model = new sm_model{load(bundle, device->device, target, cache_folder)};
+    *model = new sm_model{load(bundle, device->device, target, cache_folder, mode)};
   });
+}
+
+sm_code open_session(const sm_bundle* bundle, const char* target, const char* cache_folder,
+                     std::optional<uint64_t> budget_bytes, sm_session** session, sm_error* error) {
+  return guarded(error, [&] {
+    require(bundle, "bundle");
+    require(session, "session");
+    const auto mode = budget_bytes ? smartmem::Weights::kStreamed : smartmem::Weights::kLoaded;
+    auto model = load(bundle, first_device(), target, cache_folder, mode);
+    *session =
+        new sm_session{std::make_unique<smartmem::Session>(std::move(model), budget_bytes)};
+  });
+}
+
+}  // namespace
+
+sm_code sm_bundle_load(const sm_bundle* bundle, sm_device* device, const char* target,
+                       const char* cache_folder, sm_model** model, sm_error* error) {
+  return load_model(bundle, device, target, cache_folder, smartmem::Weights::kLoaded, model, error);
+}
+
+sm_code sm_bundle_stream(const sm_bundle* bundle, sm_device* device, const char* target,
+                         const char* cache_folder, sm_model** model, sm_error* error) {
+  return load_model(bundle, device, target, cache_folder, smartmem::Weights::kStreamed, model,
+                    error);
 }
 
 sm_code sm_session_open(const sm_bundle* bundle, const char* target, const char* cache_folder,
                         sm_session** session, sm_error* error) {
-  return guarded(error, [&] {
-    require(bundle, "bundle");
-    require(session, "session");
-    auto model = load(bundle, first_device(), target, cache_folder);
-    *session = new sm_session{std::make_unique<smartmem::Session>(std::move(model))};
-  });
+  return open_session(bundle, target, cache_folder, std::nullopt, session, error);
+}
+
+sm_code sm_session_open_within(const sm_bundle* bundle, const char* target,
+                               const char* cache_folder, uint64_t budget_bytes,
+                               sm_session** session, sm_error* error) {
+  return open_session(bundle, target, cache_folder, budget_bytes, session, error);
 }

@@ -47,7 +47,7 @@ VkDescriptorSet DescriptorPool::allocate(VkDescriptorSetLayout layout) const {
 
 Commands::Commands(DevicePtr device, const Schedule& schedule, const std::vector<Command>& commands,
                    const Layout& layout, const Pipelines& pipelines, const Images& images,
-                   const std::function<VkBuffer(uint32_t)>& buffer)
+                   const std::function<VkBuffer(uint32_t)>& buffer, const FindSpot& streamed)
     : device_(std::move(device)),
       schedule_(schedule),
       commands_(commands),
@@ -55,16 +55,23 @@ Commands::Commands(DevicePtr device, const Schedule& schedule, const std::vector
       pipelines_(pipelines),
       images_(images),
       buffer_(buffer),
+      streamed_(streamed),
       scope_(scope_of(commands)) {
   make_descriptor_sets();
 }
 
-VkBuffer Commands::buffer_of(const Use& use) const {
-  return buffer_(layout_.places[use.resource].buffer);
-}
-
-uint64_t Commands::offset_of(const Use& use) const {
-  return layout_.places[use.resource].offset + use.offset;
+// The first byte of a use; what is an image only has no buffer.
+Spot Commands::spot_of(uint32_t number, const Use& use) const {
+  if (const Spot* found = streamed_ ? streamed_(number, use.resource) : nullptr) {
+    return {found->buffer, found->offset + use.offset, found->image};
+  }
+  const Place& place = layout_.places[use.resource];
+  Spot spot;
+  if (place.buffer != kNoBuffer) spot = {buffer_(place.buffer), place.offset + use.offset};
+  if (const uint32_t image = layout_.image_of[use.resource]; image != kNoImage) {
+    spot.image = images_[image].view();
+  }
+  return spot;
 }
 
 void Commands::make_descriptor_sets() {
@@ -79,17 +86,18 @@ void Commands::make_descriptor_sets() {
     }
   }
   descriptors_ = std::make_unique<DescriptorPool>(device_, counts);
-  for (const Command& command : commands_) {
+  for (uint32_t number = 0; number < commands_.size(); ++number) {
     VkDescriptorSet set = VK_NULL_HANDLE;
-    if (command.kind == CommandKind::kDispatch) {
-      set = descriptors_->allocate(pipelines_[command.kernel].set_layout);
-      write_descriptor_set(command, set);
+    if (commands_[number].kind == CommandKind::kDispatch) {
+      set = descriptors_->allocate(pipelines_[commands_[number].kernel].set_layout);
+      write_descriptor_set(number, set);
     }
     sets_.push_back(set);
   }
 }
 
-void Commands::write_descriptor_set(const Command& command, VkDescriptorSet set) {
+void Commands::write_descriptor_set(uint32_t number, VkDescriptorSet set) {
+  const Command& command = commands_[number];
   const std::vector<Binding>& bindings = schedule_.kernels[command.kernel].bindings;
   std::vector<VkDescriptorBufferInfo> buffers(bindings.size());
   std::vector<VkBufferView> views(bindings.size());
@@ -97,17 +105,16 @@ void Commands::write_descriptor_set(const Command& command, VkDescriptorSet set)
   std::vector<VkWriteDescriptorSet> writes(bindings.size());
   for (uint32_t i = 0; i < bindings.size(); ++i) {
     const Use& use = command.uses[i];
-    const uint64_t offset = offset_of(use);
+    const Spot spot = spot_of(number, use);
     if (bindings[i].kind == BindingKind::kImage) {
-      images[i] = {VK_NULL_HANDLE, images_[layout_.image_of[use.resource]].view(),
-                   VK_IMAGE_LAYOUT_SHADER_READ_ONLY_OPTIMAL};
+      images[i] = {VK_NULL_HANDLE, spot.image, VK_IMAGE_LAYOUT_SHADER_READ_ONLY_OPTIMAL};
     } else if (bindings[i].kind == BindingKind::kTexels) {
-      views_.push_back(std::make_unique<BufferView>(device_, buffer_of(use),
+      views_.push_back(std::make_unique<BufferView>(device_, spot.buffer,
                                                     static_cast<VkFormat>(bindings[i].format),
-                                                    offset, use.length));
+                                                    spot.offset, use.length));
       views[i] = views_.back()->handle();
     } else {
-      buffers[i] = {buffer_of(use), offset, bound_bytes(use)};
+      buffers[i] = {spot.buffer, spot.offset, bound_bytes(use)};
     }
     writes[i] = {VK_STRUCTURE_TYPE_WRITE_DESCRIPTOR_SET};
     writes[i].dstSet = set;
@@ -125,10 +132,14 @@ void Commands::write_descriptor_set(const Command& command, VkDescriptorSet set)
 void Commands::record_waves(VkCommandBuffer target, const std::vector<Wave>& waves) const {
   bool is_first = true;
   for (const Wave& wave : waves) {
-    if (!is_first) add_barrier(device_->vk(), target, scope_, scope_);
+    if (!is_first) record_barrier(target);
     is_first = false;
     for (const uint32_t number : wave) record(target, number);
   }
+}
+
+void Commands::record_barrier(VkCommandBuffer target) const {
+  add_barrier(device_->vk(), target, scope_, scope_);
 }
 
 void Commands::record(VkCommandBuffer target, uint32_t number) const {
@@ -151,14 +162,15 @@ void Commands::record(VkCommandBuffer target, uint32_t number) const {
     }
     case CommandKind::kFill: {
       const Use& range = command.uses[0];
-      vk.vkCmdFillBuffer(target, buffer_of(range), offset_of(range), range.length,
-                         command.pattern);
+      const Spot spot = spot_of(number, range);
+      vk.vkCmdFillBuffer(target, spot.buffer, spot.offset, range.length, command.pattern);
       return;
     }
     case CommandKind::kCopy: {
-      const Use &from = command.uses[0], &to = command.uses[1];
-      const VkBufferCopy region = {offset_of(from), offset_of(to), from.length};
-      vk.vkCmdCopyBuffer(target, buffer_of(from), buffer_of(to), 1, &region);
+      const Spot from = spot_of(number, command.uses[0]);
+      const Spot to = spot_of(number, command.uses[1]);
+      const VkBufferCopy region = {from.offset, to.offset, command.uses[0].length};
+      vk.vkCmdCopyBuffer(target, from.buffer, to.buffer, 1, &region);
       return;
     }
   }

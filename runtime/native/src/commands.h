@@ -19,6 +19,10 @@ constexpr VkBufferUsageFlags kCommandUsage = VK_BUFFER_USAGE_STORAGE_BUFFER_BIT 
                                              VK_BUFFER_USAGE_TRANSFER_SRC_BIT |
                                              VK_BUFFER_USAGE_TRANSFER_DST_BIT;
 
+// What weights are in; they can be texels, too.
+constexpr VkBufferUsageFlags kWeightUsage =
+    kCommandUsage | VK_BUFFER_USAGE_UNIFORM_TEXEL_BUFFER_BIT;
+
 // How many descriptors of each kind.
 struct DescriptorCounts {
   uint32_t sets = 0;
@@ -42,6 +46,16 @@ class DescriptorPool {
   VkDescriptorPool handle_ = VK_NULL_HANDLE;
 };
 
+// Where a command finds a weight that is streamed: in a buffer, or as an image.
+struct Spot {
+  VkBuffer buffer = VK_NULL_HANDLE;
+  uint64_t offset = 0;
+  VkImageView image = VK_NULL_HANDLE;
+};
+
+// By command and resource; NULL for what has its place in the layout.
+using FindSpot = std::function<const Spot*(uint32_t, uint32_t)>;
+
 // A list of commands with their descriptor sets, on buffers that are there.
 class Commands {
  public:
@@ -49,19 +63,19 @@ class Commands {
   // as this does.
   Commands(DevicePtr device, const Schedule& schedule, const std::vector<Command>& commands,
            const Layout& layout, const Pipelines& pipelines, const Images& images,
-           const std::function<VkBuffer(uint32_t)>& buffer);
+           const std::function<VkBuffer(uint32_t)>& buffer, const FindSpot& streamed = {});
 
   // What the commands do, for barriers around them.
   Scope scope() const { return scope_; }
   void record(VkCommandBuffer target, uint32_t number) const;
   // All of them, with a barrier between one wave and the next.
   void record_waves(VkCommandBuffer target, const std::vector<Wave>& waves) const;
+  void record_barrier(VkCommandBuffer target) const;
 
  private:
   void make_descriptor_sets();
-  void write_descriptor_set(const Command& command, VkDescriptorSet set);
-  VkBuffer buffer_of(const Use& use) const;
-  uint64_t offset_of(const Use& use) const;
+  void write_descriptor_set(uint32_t number, VkDescriptorSet set);
+  Spot spot_of(uint32_t number, const Use& use) const;
 
   DevicePtr device_;
   const Schedule& schedule_;
@@ -70,6 +84,7 @@ class Commands {
   const Pipelines& pipelines_;
   const Images& images_;
   std::function<VkBuffer(uint32_t)> buffer_;
+  FindSpot streamed_;
   Scope scope_;
   std::vector<std::unique_ptr<BufferView>> views_;
   std::unique_ptr<DescriptorPool> descriptors_;

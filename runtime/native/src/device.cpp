@@ -105,7 +105,7 @@ std::vector<sm_device_info> list_devices() {
 
 Device::Device(const Uuid& uuid) {
   pick_physical(uuid);
-  pick_queue_family();
+  pick_queues();
   create();
 }
 
@@ -132,21 +132,37 @@ void Device::pick_physical(const Uuid& uuid) {
 }
 
 // A family that only computes, where there is one: graphics work of others does not delay it.
-void Device::pick_queue_family() {
+// Copies go to a family that only copies, and images to any row; else to a second compute queue.
+void Device::pick_queues() {
   const auto& vk = instance_.vk();
   uint32_t count = 0;
   vk.vkGetPhysicalDeviceQueueFamilyProperties(physical_, &count, nullptr);
   std::vector<VkQueueFamilyProperties> families(count);
   vk.vkGetPhysicalDeviceQueueFamilyProperties(physical_, &count, families.data());
   std::optional<uint32_t> best;
+  std::optional<uint32_t> copies;
   for (uint32_t i = 0; i < count; ++i) {
-    if (!(families[i].queueFlags & VK_QUEUE_COMPUTE_BIT)) continue;
-    const bool computes_only = !(families[i].queueFlags & VK_QUEUE_GRAPHICS_BIT);
+    const VkQueueFlags flags = families[i].queueFlags;
+    const VkExtent3D step = families[i].minImageTransferGranularity;
+    if (!(flags & VK_QUEUE_COMPUTE_BIT)) {
+      const bool takes_rows = step.width == 1 && step.height == 1 && step.depth == 1;
+      const bool copies_only = (flags & VK_QUEUE_TRANSFER_BIT) && !(flags & VK_QUEUE_GRAPHICS_BIT);
+      if (copies_only && takes_rows && !copies) copies = i;
+      continue;
+    }
+    const bool computes_only = !(flags & VK_QUEUE_GRAPHICS_BIT);
     if (!best || (computes_only && (families[*best].queueFlags & VK_QUEUE_GRAPHICS_BIT))) best = i;
   }
   if (!best) fail(SM_UNSUPPORTED, properties_.deviceName, ": it has no compute queue");
-  queue_family_ = *best;
-  timestamp_bits_ = families[*best].timestampValidBits;
+  compute_ = {VK_NULL_HANDLE, *best, 0, families[*best].timestampValidBits};
+  copy_ = compute_;
+  if (copies) {
+    copy_ = {VK_NULL_HANDLE, *copies, 0, families[*copies].timestampValidBits};
+  } else if (families[*best].queueCount > 1) {
+    copy_.number = 1;
+  }
+  families_ = {compute_.family};
+  if (copy_.family != compute_.family) families_.push_back(copy_.family);
 }
 
 void Device::create() {
@@ -158,15 +174,21 @@ void Device::create() {
   if (!features_->has_timeline()) {
     fail(SM_UNSUPPORTED, properties_.deviceName, ": it has no timeline semaphores");
   }
-  const float priority = 1.0F;
-  VkDeviceQueueCreateInfo queue = {VK_STRUCTURE_TYPE_DEVICE_QUEUE_CREATE_INFO};
-  queue.queueFamilyIndex = queue_family_;
-  queue.queueCount = 1;
-  queue.pQueuePriorities = &priority;
+  const float priorities[] = {1.0F, 1.0F};
+  VkDeviceQueueCreateInfo queues[2] = {};
+  for (VkDeviceQueueCreateInfo& queue : queues) {
+    queue.sType = VK_STRUCTURE_TYPE_DEVICE_QUEUE_CREATE_INFO;
+    queue.queueCount = 1;
+    queue.pQueuePriorities = priorities;
+  }
+  queues[0].queueFamilyIndex = compute_.family;
+  queues[1].queueFamilyIndex = copy_.family;
+  const bool is_one_family = families_.size() == 1;
+  if (is_one_family) queues[0].queueCount = copy_.number + 1;
   VkDeviceCreateInfo info = {VK_STRUCTURE_TYPE_DEVICE_CREATE_INFO};
   info.pNext = features_->chain();
-  info.queueCreateInfoCount = 1;
-  info.pQueueCreateInfos = &queue;
+  info.queueCreateInfoCount = is_one_family ? 1 : 2;
+  info.pQueueCreateInfos = queues;
   info.enabledExtensionCount = static_cast<uint32_t>(features_->extensions().size());
   info.ppEnabledExtensionNames = features_->extensions().data();
   check(instance_.vk().vkCreateDevice(physical_, &info, nullptr, &handle_), "opening the device");
@@ -178,11 +200,13 @@ void Device::create() {
     if (destroy != nullptr) destroy(handle_, nullptr);
     throw;
   }
-  vk_.vkGetDeviceQueue(handle_, queue_family_, 0, &queue_);
+  vk_.vkGetDeviceQueue(handle_, compute_.family, compute_.number, &compute_.handle);
+  vk_.vkGetDeviceQueue(handle_, copy_.family, copy_.number, &copy_.handle);
 }
 
-double Device::nanoseconds(uint64_t first, uint64_t last) const {
-  const uint64_t mask = timestamp_bits_ >= 64 ? ~uint64_t{0} : (uint64_t{1} << timestamp_bits_) - 1;
+double Device::nanoseconds(uint64_t first, uint64_t last, QueueKind kind) const {
+  const uint32_t bits = queue(kind).timestamp_bits;
+  const uint64_t mask = bits >= 64 ? ~uint64_t{0} : (uint64_t{1} << bits) - 1;
   return static_cast<double>((last - first) & mask) * properties_.limits.timestampPeriod;
 }
 
@@ -237,70 +261,17 @@ std::optional<uint32_t> Device::memory_type(uint32_t type_bits, MemoryUse use) c
   return best;
 }
 
-void Device::submit(const VkSubmitInfo& info) const {
+void Device::submit(const VkSubmitInfo& info, QueueKind kind) const {
   const std::lock_guard<std::mutex> lock(queue_mutex_);
-  check(vk_.vkQueueSubmit(queue_, 1, &info, VK_NULL_HANDLE), "submitting work");
+  check(vk_.vkQueueSubmit(queue(kind).handle, 1, &info, VK_NULL_HANDLE), "submitting work");
 }
 
-Buffer::Buffer(DevicePtr device, uint64_t size, VkBufferUsageFlags usage, MemoryUse use)
-    : device_(std::move(device)), size_(size) {
-  // Drivers need not take a buffer that no memory could hold.
-  if (size > device_->largest_heap_bytes()) {
-    fail(SM_OUT_OF_MEMORY, size, " bytes are more than the device has");
+void Device::count_memory(int64_t bytes) const {
+  const uint64_t now = allocated_bytes_.fetch_add(static_cast<uint64_t>(bytes)) +
+                       static_cast<uint64_t>(bytes);
+  uint64_t most = peak_bytes_.load();
+  while (now > most && !peak_bytes_.compare_exchange_weak(most, now)) {
   }
-  VkBufferCreateInfo info = {VK_STRUCTURE_TYPE_BUFFER_CREATE_INFO};
-  info.size = size;
-  info.usage = usage;
-  check(device_->vk().vkCreateBuffer(device_->handle(), &info, nullptr, &handle_),
-        "making a buffer");
-  try {
-    allocate(use);
-  } catch (...) {
-    release();
-    throw;
-  }
-}
-
-void Buffer::allocate(MemoryUse use) {
-  const DeviceTable& vk = device_->vk();
-  VkMemoryRequirements needs = {};
-  vk.vkGetBufferMemoryRequirements(device_->handle(), handle_, &needs);
-  const std::optional<uint32_t> type = device_->memory_type(needs.memoryTypeBits, use);
-  if (!type) fail(SM_UNSUPPORTED, "the device has no memory of the kind that is needed");
-  VkMemoryAllocateInfo info = {VK_STRUCTURE_TYPE_MEMORY_ALLOCATE_INFO};
-  info.allocationSize = needs.size;
-  info.memoryTypeIndex = *type;
-  const VkResult result = vk.vkAllocateMemory(device_->handle(), &info, nullptr, &memory_);
-  check(result, text("allocating ", needs.size, " bytes").c_str());
-  check(vk.vkBindBufferMemory(device_->handle(), handle_, memory_, 0), "binding memory");
-  if (use == MemoryUse::kDevice) return;
-  void* mapped = nullptr;
-  check(vk.vkMapMemory(device_->handle(), memory_, 0, VK_WHOLE_SIZE, 0, &mapped),
-        "mapping memory");
-  mapped_ = static_cast<uint8_t*>(mapped);
-}
-
-void Buffer::release() {
-  device_->vk().vkDestroyBuffer(device_->handle(), handle_, nullptr);
-  device_->vk().vkFreeMemory(device_->handle(), memory_, nullptr);
-}
-
-Buffer::~Buffer() { release(); }
-
-BufferView::BufferView(DevicePtr device, VkBuffer buffer, VkFormat format, uint64_t offset,
-                       uint64_t size)
-    : device_(std::move(device)) {
-  VkBufferViewCreateInfo info = {VK_STRUCTURE_TYPE_BUFFER_VIEW_CREATE_INFO};
-  info.buffer = buffer;
-  info.format = format;
-  info.offset = offset;
-  info.range = size;
-  check(device_->vk().vkCreateBufferView(device_->handle(), &info, nullptr, &handle_),
-        "making a view of texels");
-}
-
-BufferView::~BufferView() {
-  device_->vk().vkDestroyBufferView(device_->handle(), handle_, nullptr);
 }
 
 Timeline::Timeline(DevicePtr device) : device_(std::move(device)) {
@@ -314,19 +285,42 @@ Timeline::Timeline(DevicePtr device) : device_(std::move(device)) {
 
 Timeline::~Timeline() { device_->vk().vkDestroySemaphore(device_->handle(), semaphore_, nullptr); }
 
-void Timeline::submit(VkCommandBuffer commands) {
+void Timeline::submit(VkCommandBuffer commands, QueueKind queue, const std::vector<After>& waits) {
+  std::vector<VkSemaphore> semaphores;
+  std::vector<uint64_t> values;
+  for (const After& after : waits) {
+    semaphores.push_back(after.timeline.semaphore_);
+    values.push_back(after.value);
+  }
+  const std::vector<VkPipelineStageFlags> stages(waits.size(), VK_PIPELINE_STAGE_ALL_COMMANDS_BIT);
   const uint64_t value = submitted_ + 1;
   VkTimelineSemaphoreSubmitInfo timeline = {VK_STRUCTURE_TYPE_TIMELINE_SEMAPHORE_SUBMIT_INFO};
+  timeline.waitSemaphoreValueCount = static_cast<uint32_t>(values.size());
+  timeline.pWaitSemaphoreValues = values.data();
   timeline.signalSemaphoreValueCount = 1;
   timeline.pSignalSemaphoreValues = &value;
   VkSubmitInfo info = {VK_STRUCTURE_TYPE_SUBMIT_INFO};
   info.pNext = &timeline;
+  info.waitSemaphoreCount = static_cast<uint32_t>(semaphores.size());
+  info.pWaitSemaphores = semaphores.data();
+  info.pWaitDstStageMask = stages.data();
   info.commandBufferCount = 1;
   info.pCommandBuffers = &commands;
   info.signalSemaphoreCount = 1;
   info.pSignalSemaphores = &semaphore_;
-  device_->submit(info);
+  device_->submit(info, queue);
   submitted_ = value;
+}
+
+bool Timeline::reaches(uint64_t value, uint64_t timeout_ns) const {
+  VkSemaphoreWaitInfo info = {VK_STRUCTURE_TYPE_SEMAPHORE_WAIT_INFO};
+  info.semaphoreCount = 1;
+  info.pSemaphores = &semaphore_;
+  info.pValues = &value;
+  const VkResult result = device_->vk().vkWaitSemaphores(device_->handle(), &info, timeout_ns);
+  if (result == VK_TIMEOUT) return false;
+  check(result, "waiting for the device");
+  return true;
 }
 
 void Timeline::wait(sm_wait how, uint64_t timeout_ns) {
@@ -355,9 +349,9 @@ void Timeline::poll(uint64_t timeout_ns) {
   }
 }
 
-CommandPool::CommandPool(DevicePtr device) : device_(std::move(device)) {
+CommandPool::CommandPool(DevicePtr device, QueueKind queue) : device_(std::move(device)) {
   VkCommandPoolCreateInfo info = {VK_STRUCTURE_TYPE_COMMAND_POOL_CREATE_INFO};
-  info.queueFamilyIndex = device_->queue_family();
+  info.queueFamilyIndex = device_->queue_family(queue);
   check(device_->vk().vkCreateCommandPool(device_->handle(), &info, nullptr, &handle_),
         "making a command pool");
 }

@@ -22,6 +22,8 @@ class Features {
   const std::vector<const char*>& extensions() const { return enabled_; }
 
   bool has_timeline() const { return timeline_.timelineSemaphore == VK_TRUE; }
+  // Whether the host can make timestamps ready, so that queues that only copy can write them.
+  bool has_host_query_reset() const { return query_reset_.hostQueryReset == VK_TRUE; }
   bool can_set_subgroup_size() const { return subgroup_.subgroupSizeControl == VK_TRUE; }
 
   // Whether kernels may declare a SPIR-V capability.
@@ -37,6 +39,8 @@ class Features {
       VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_FLOAT16_INT8_FEATURES};
   VkPhysicalDeviceTimelineSemaphoreFeatures timeline_ = {
       VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_TIMELINE_SEMAPHORE_FEATURES};
+  VkPhysicalDeviceHostQueryResetFeatures query_reset_ = {
+      VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_HOST_QUERY_RESET_FEATURES};
   VkPhysicalDeviceSubgroupSizeControlFeatures subgroup_ = {
       VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_SIZE_CONTROL_FEATURES};
   VkPhysicalDeviceShaderIntegerDotProductFeatures dot_product_ = {

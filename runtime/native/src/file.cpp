@@ -39,17 +39,22 @@ bool write_all(int descriptor, Bytes content) {
   return true;
 }
 
+// Of an open file; throws SM_BAD_FILE for what is no file.
+uint64_t size_of(int descriptor, const std::string& path) {
+  struct stat status = {};
+  if (descriptor < 0 || fstat(descriptor, &status) != 0) {
+    fail(SM_BAD_FILE, path, ": ", std::strerror(errno));
+  }
+  if (!S_ISREG(status.st_mode)) fail(SM_BAD_FILE, path, ": not a file");
+  return static_cast<uint64_t>(status.st_size);
+}
+
 }  // namespace
 
 MappedFile::MappedFile(const std::string& path) {
   const Descriptor file(open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  struct stat status = {};
-  if (file.number() < 0 || fstat(file.number(), &status) != 0) {
-    fail(SM_BAD_FILE, path, ": ", std::strerror(errno));
-  }
-  if (!S_ISREG(status.st_mode)) fail(SM_BAD_FILE, path, ": not a file");
-  if (status.st_size == 0) return;
-  const size_t size = static_cast<size_t>(status.st_size);
+  const auto size = static_cast<size_t>(size_of(file.number(), path));
+  if (size == 0) return;
   void* data = mmap(nullptr, size, PROT_READ, MAP_PRIVATE, file.number(), 0);
   if (data == MAP_FAILED) fail(SM_BAD_FILE, path, ": ", std::strerror(errno));
   bytes_ = {static_cast<const uint8_t*>(data), size};
@@ -57,6 +62,23 @@ MappedFile::MappedFile(const std::string& path) {
 
 MappedFile::~MappedFile() {
   if (bytes_.data != nullptr) munmap(const_cast<uint8_t*>(bytes_.data), bytes_.size);
+}
+
+OpenFile::OpenFile(const std::string& path)
+    : path_(path), number_(open(path.c_str(), O_RDONLY | O_CLOEXEC)) {
+  try {
+    size_ = size_of(number_, path);
+  } catch (...) {
+    if (number_ >= 0) close(number_);
+    throw;
+  }
+}
+
+OpenFile::~OpenFile() { close(number_); }
+
+int64_t OpenFile::read_some(uint64_t offset, uint8_t* target, size_t size) const {
+  const ssize_t count = pread(number_, target, size, static_cast<off_t>(offset));
+  return count < 0 ? -errno : count;
 }
 
 bool replace_file(const std::string& path, Bytes content) {

@@ -1,4 +1,4 @@
-// Files, mapped for reading.
+// Files, mapped for reading or read piece by piece.
 #pragma once
 
 #include <cstddef>
@@ -25,6 +25,26 @@ class MappedFile {
 
  private:
   Bytes bytes_;
+};
+
+// A regular file that stays open. Throws SM_BAD_FILE where there is none.
+class OpenFile {
+ public:
+  explicit OpenFile(const std::string& path);
+  ~OpenFile();
+  OpenFile(const OpenFile&) = delete;
+  OpenFile& operator=(const OpenFile&) = delete;
+
+  const std::string& path() const { return path_; }
+  // When it was opened.
+  uint64_t size() const { return size_; }
+  // How many bytes came, 0 at the end; what fails is a negative errno.
+  int64_t read_some(uint64_t offset, uint8_t* target, size_t size) const;
+
+ private:
+  std::string path_;
+  int number_ = -1;
+  uint64_t size_ = 0;
 };
 
 // Replaces a file in one step, so that a reader sees the old content or the new. Whether it could.

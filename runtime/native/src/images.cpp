@@ -10,20 +10,8 @@ constexpr uint64_t kMostBytes = uint64_t{1} << 30;
 
 }  // namespace
 
-ImageMemory::ImageMemory(DevicePtr device, uint64_t size, uint32_t type_bits)
-    : device_(std::move(device)) {
-  const std::optional<uint32_t> type = device_->memory_type(type_bits, MemoryUse::kDevice);
-  if (!type) fail(SM_UNSUPPORTED, "the device has no memory for images");
-  VkMemoryAllocateInfo info = {VK_STRUCTURE_TYPE_MEMORY_ALLOCATE_INFO};
-  info.allocationSize = size;
-  info.memoryTypeIndex = *type;
-  check(device_->vk().vkAllocateMemory(device_->handle(), &info, nullptr, &handle_),
-        text("allocating ", size, " bytes for images").c_str());
-}
-
-ImageMemory::~ImageMemory() { device_->vk().vkFreeMemory(device_->handle(), handle_, nullptr); }
-
-Image::Image(DevicePtr device, const ImagePlan& plan) : device_(std::move(device)), plan_(plan) {
+Image::Image(DevicePtr device, const ImagePlan& plan, bool is_shared)
+    : device_(std::move(device)), plan_(plan) {
   VkImageCreateInfo info = {VK_STRUCTURE_TYPE_IMAGE_CREATE_INFO};
   info.imageType = VK_IMAGE_TYPE_2D;
   info.format = static_cast<VkFormat>(plan.format);
@@ -34,6 +22,7 @@ Image::Image(DevicePtr device, const ImagePlan& plan) : device_(std::move(device
   info.tiling = VK_IMAGE_TILING_OPTIMAL;
   info.usage = VK_IMAGE_USAGE_SAMPLED_BIT | VK_IMAGE_USAGE_TRANSFER_DST_BIT;
   info.initialLayout = VK_IMAGE_LAYOUT_UNDEFINED;
+  if (is_shared) set_sharing(info, *device_);
   check(device_->vk().vkCreateImage(device_->handle(), &info, nullptr, &handle_),
         "making an image");
 }
@@ -49,7 +38,7 @@ VkMemoryRequirements Image::needs() const {
   return needs;
 }
 
-void Image::bind(const ImageMemory& memory, uint64_t offset) {
+void Image::bind(const Memory& memory, uint64_t offset) {
   const DeviceTable& vk = device_->vk();
   check(vk.vkBindImageMemory(device_->handle(), handle_, memory.handle(), offset),
         "binding an image");
@@ -62,7 +51,7 @@ void Image::bind(const ImageMemory& memory, uint64_t offset) {
         "making a view of an image");
 }
 
-Images::Images(DevicePtr device, const std::vector<ImagePlan>& plans) {
+Images::Images(DevicePtr device, const std::vector<ImagePlan>& plans, bool is_shared) {
   // Images of one tiling and usage may lie in the same kinds of memory, whatever their sizes.
   uint32_t type_bits = ~uint32_t{0};
   std::vector<uint64_t> sizes;  // of each allocation
@@ -72,7 +61,7 @@ Images::Images(DevicePtr device, const std::vector<ImagePlan>& plans) {
   };
   std::vector<Spot> spots;
   for (const ImagePlan& plan : plans) {
-    images_.push_back(std::make_unique<Image>(device, plan));
+    images_.push_back(std::make_unique<Image>(device, plan, is_shared));
     const VkMemoryRequirements needs = images_.back()->needs();
     type_bits &= needs.memoryTypeBits;
     uint64_t offset = sizes.empty() ? 0 : rounded(sizes.back(), needs.alignment);
@@ -84,7 +73,9 @@ Images::Images(DevicePtr device, const std::vector<ImagePlan>& plans) {
     sizes.back() = offset + needs.size;
   }
   for (const uint64_t size : sizes) {
-    memory_.push_back(std::make_unique<ImageMemory>(device, size, type_bits));
+    const std::optional<uint32_t> type = device->memory_type(type_bits, MemoryUse::kDevice);
+    if (!type) fail(SM_UNSUPPORTED, "the device has no memory for images");
+    memory_.push_back(std::make_unique<Memory>(device, size, *type));
     bytes_ += size;
   }
   for (size_t i = 0; i < images_.size(); ++i) {

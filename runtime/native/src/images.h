@@ -9,25 +9,11 @@
 
 namespace smartmem {
 
-// Device memory that images are bound to.
-class ImageMemory {
- public:
-  ImageMemory(DevicePtr device, uint64_t size, uint32_t type_bits);
-  ~ImageMemory();
-  ImageMemory(const ImageMemory&) = delete;
-  ImageMemory& operator=(const ImageMemory&) = delete;
-
-  VkDeviceMemory handle() const { return handle_; }
-
- private:
-  DevicePtr device_;
-  VkDeviceMemory handle_ = VK_NULL_HANDLE;
-};
-
 // A two-dimensional image of one level, for kernels to read, and its view.
 class Image {
  public:
-  Image(DevicePtr device, const ImagePlan& plan);
+  // `is_shared`: between the queues for kernels and for copies.
+  Image(DevicePtr device, const ImagePlan& plan, bool is_shared = false);
   ~Image();
   Image(const Image&) = delete;
   Image& operator=(const Image&) = delete;
@@ -36,7 +22,7 @@ class Image {
   VkImage handle() const { return handle_; }
   VkImageView view() const { return view_; }
   VkMemoryRequirements needs() const;
-  void bind(const ImageMemory& memory, uint64_t offset);
+  void bind(const Memory& memory, uint64_t offset);
 
  private:
   DevicePtr device_;
@@ -48,14 +34,15 @@ class Image {
 // All images of a model, in the layout's order.
 class Images {
  public:
-  Images(DevicePtr device, const std::vector<ImagePlan>& plans);
+  Images(DevicePtr device, const std::vector<ImagePlan>& plans, bool is_shared = false);
 
   const Image& operator[](size_t number) const { return *images_[number]; }
   // Device memory that they take.
   uint64_t bytes() const { return bytes_; }
+  size_t size() const { return images_.size(); }
 
  private:
-  std::vector<std::unique_ptr<ImageMemory>> memory_;
+  std::vector<std::unique_ptr<Memory>> memory_;
   std::vector<std::unique_ptr<Image>> images_;
   uint64_t bytes_ = 0;
 };

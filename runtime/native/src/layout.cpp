@@ -19,11 +19,12 @@ constexpr uint64_t kMoreScratch = 8;
 
 class Planner {
  public:
-  Planner(const Schedule& schedule, const VkPhysicalDeviceLimits& limits)
+  Planner(const Schedule& schedule, const VkPhysicalDeviceLimits& limits,
+          const std::vector<bool>& streamed)
       : schedule_(schedule),
         limits_(limits),
-        alignment_(std::max({kLeastAlignment, uint64_t{limits.minStorageBufferOffsetAlignment},
-                             uint64_t{limits.minTexelBufferOffsetAlignment}})) {}
+        streamed_(streamed),
+        alignment_(weight_alignment(limits)) {}
 
   Layout plan() {
     layout_.places.resize(schedule_.resources.size());
@@ -73,6 +74,10 @@ class Planner {
     }
     const ImagePlan plan = {resource, binding.format, binding.width,
                             static_cast<uint32_t>(size / row)};
+    if (streamed_[resource]) {
+      layout_.streamed_images.emplace(resource, plan);
+      return;
+    }
     uint32_t& image = layout_.image_of[resource];
     if (image == kNoImage) {
       image = static_cast<uint32_t>(layout_.images.size());
@@ -86,7 +91,7 @@ class Planner {
   void place_weights() {
     for (uint32_t i = 0; i < schedule_.resources.size(); ++i) {
       const Resource& resource = schedule_.resources[i];
-      if (resource.kind != ResourceKind::kConstant || !in_buffers_[i]) continue;
+      if (resource.kind != ResourceKind::kConstant || !in_buffers_[i] || streamed_[i]) continue;
       const uint64_t size = rounded(resource.size, alignment_);
       auto& buffers = layout_.weight_buffers;
       if (buffers.empty() || buffers.back() + size > kWeightBufferBytes) buffers.push_back(0);
@@ -242,7 +247,7 @@ class Planner {
         if (apart && schedule_.resources[use.resource].kind == ResourceKind::kTransient) {
           place = {layout_.transient_buffer() + 1 + use.resource, 0};
         }
-        // What is an image only is never written.
+        // What is an image only, or streamed, is never written.
         if (place.buffer == kNoBuffer) continue;
         const uint64_t begin = place.offset + use.offset;
         touched.push_back({place.buffer, begin, begin + bound_bytes(use), use.writes});
@@ -254,6 +259,7 @@ class Planner {
 
   const Schedule& schedule_;
   const VkPhysicalDeviceLimits& limits_;
+  const std::vector<bool>& streamed_;  // by resource
   const uint64_t alignment_;
   std::vector<bool> in_buffers_;  // by resource
   Layout layout_;
@@ -261,8 +267,45 @@ class Planner {
 
 }  // namespace
 
-Layout lay_out(const Schedule& schedule, const VkPhysicalDeviceLimits& limits) {
-  return Planner(schedule, limits).plan();
+uint64_t weight_alignment(const VkPhysicalDeviceLimits& limits) {
+  return std::max({kLeastAlignment, uint64_t{limits.minStorageBufferOffsetAlignment},
+                   uint64_t{limits.minTexelBufferOffsetAlignment}});
+}
+
+std::vector<bool> streamable(const Schedule& schedule) {
+  const size_t count = schedule.resources.size();
+  std::vector<int> uploads(count, 0);
+  std::vector<bool> fits(count, false);
+  for (const Upload& upload : schedule.uploads) {
+    uploads[upload.resource] += 1;
+    fits[upload.resource] = !upload.key.empty() && upload.key_offset == 0 && upload.offset == 0 &&
+                            upload.length == schedule.resources[upload.resource].size;
+  }
+  for (size_t i = 0; i < count; ++i) fits[i] = fits[i] && uploads[i] == 1;
+  for (const Command& command : schedule.setup) {
+    for (const Use& use : command.uses) fits[use.resource] = false;
+  }
+  for (const Port& port : schedule.outputs) fits[port.resource] = false;
+  // As what kernels see each weight: an image of some kind, or (no format) a buffer.
+  std::map<uint32_t, std::pair<uint32_t, uint32_t>> seen;
+  for (const Command& command : schedule.commands) {
+    for (size_t i = 0; i < command.uses.size(); ++i) {
+      std::pair<uint32_t, uint32_t> kind = {0, 0};
+      if (command.kind == CommandKind::kDispatch) {
+        const Binding& binding = schedule.kernels[command.kernel].bindings[i];
+        if (binding.kind == BindingKind::kImage) kind = {binding.format, binding.width};
+      }
+      const uint32_t resource = command.uses[i].resource;
+      if (seen.emplace(resource, kind).first->second != kind) fits[resource] = false;
+    }
+  }
+  for (uint32_t i = 0; i < count; ++i) fits[i] = fits[i] && seen.count(i) > 0;
+  return fits;
+}
+
+Layout lay_out(const Schedule& schedule, const VkPhysicalDeviceLimits& limits,
+               const std::vector<bool>& streamed) {
+  return Planner(schedule, limits, streamed).plan();
 }
 
 }  // namespace smartmem

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <vector>
 
 #include "device.h"
@@ -14,7 +15,7 @@ constexpr uint32_t kNoBuffer = 0xFFFFFFFF;
 constexpr uint32_t kNoImage = 0xFFFFFFFF;
 
 // A resource's place: a buffer by number, and the byte it starts at. Some have none: weights that
-// are images, and what nothing uses.
+// are images, weights that are streamed, and what nothing uses.
 struct Place {
   uint32_t buffer = kNoBuffer;
   uint64_t offset = 0;
@@ -39,6 +40,7 @@ struct Layout {
   std::vector<Place> places;  // by resource
   std::vector<ImagePlan> images;
   std::vector<uint32_t> image_of;  // by resource: its image's number, or kNoImage
+  std::map<uint32_t, ImagePlan> streamed_images;  // by resource; these are not in `images`
   std::vector<Wave> setup_waves;
   std::vector<Wave> waves;
 
@@ -48,8 +50,17 @@ struct Layout {
   uint32_t transient_buffer() const { return input_buffer() + 2; }
 };
 
-// Lays a schedule out. Throws SM_UNSUPPORTED where the device's limits do not allow it.
-Layout lay_out(const Schedule& schedule, const VkPhysicalDeviceLimits& limits);
+// Lays a schedule out. Weights that are streamed, by resource, get no place: each session finds them
+// theirs. Throws SM_UNSUPPORTED where the device's limits do not allow it.
+Layout lay_out(const Schedule& schedule, const VkPhysicalDeviceLimits& limits,
+               const std::vector<bool>& streamed);
+
+// What weights in buffers are aligned to.
+uint64_t weight_alignment(const VkPhysicalDeviceLimits& limits);
+
+// Which constants can be streamed: those that one entry of the archive fills, that only a call's
+// commands read, and all of these in the same way.
+std::vector<bool> streamable(const Schedule& schedule);
 
 // What a descriptor covers of a use: whole words, since kernels read bytes by words.
 inline uint64_t bound_bytes(const Use& use) { return (use.length + 3) / 4 * 4; }

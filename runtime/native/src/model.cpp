@@ -12,20 +12,6 @@
 namespace smartmem {
 namespace {
 
-constexpr VkBufferUsageFlags kWeightUsage =
-    kCommandUsage | VK_BUFFER_USAGE_UNIFORM_TEXEL_BUFFER_BIT;
-
-Bytes source_of(const Schedule& schedule, const Archive* archive, const Upload& upload) {
-  if (upload.key.empty()) {
-    return {schedule.data.data() + upload.key_offset, static_cast<size_t>(upload.length)};
-  }
-  const Bytes entry = archive->entry(upload.key);
-  if (!is_within(upload.key_offset, upload.length, entry.size)) {
-    fail(SM_BAD_FILE, "the weight '", upload.key, "' has ", entry.size, " bytes, too few");
-  }
-  return {entry.data + upload.key_offset, static_cast<size_t>(upload.length)};
-}
-
 bool needs_archive(const Schedule& schedule) {
   return std::any_of(schedule.uploads.begin(), schedule.uploads.end(),
                      [](const Upload& upload) { return !upload.key.empty(); });
@@ -39,10 +25,12 @@ Schedule read_schedule(const std::string& path) {
 }  // namespace
 
 Model::Model(DevicePtr device, const std::string& schedule, const std::string& kernels_folder,
-             const std::string& weights, const std::string& cache_folder)
-    : device_(std::move(device)),
-      schedule_(read_schedule(schedule)),
-      layout_(lay_out(schedule_, device_->limits())) {
+             const std::string& weights, const std::string& cache_folder, Weights mode)
+    : device_(std::move(device)), schedule_(read_schedule(schedule)) {
+  const bool streams = mode == Weights::kStreamed;
+  const std::vector<bool> streamed =
+      streams ? streamable(schedule_) : std::vector<bool>(schedule_.resources.size(), false);
+  layout_ = lay_out(schedule_, device_->limits(), streamed);
   const Stopwatch pipelines;
   pipelines_ =
       std::make_unique<Pipelines>(device_, schedule_.kernels, kernels_folder, cache_folder);
@@ -50,14 +38,16 @@ Model::Model(DevicePtr device, const std::string& schedule, const std::string& k
   const Stopwatch uploads;
   make_weight_buffers();
   images_ = std::make_unique<Images>(device_, layout_.images);
-  if (needs_archive(schedule_)) {
-    const Archive archive(weights);
-    load_weights(&archive);
-  } else {
-    load_weights(nullptr);
-  }
+  if (streams || needs_archive(schedule_)) archive_ = std::make_shared<const Archive>(weights);
+  load_weights(streamed);
   if (!schedule_.setup.empty()) run_setup();
   weights_ms_ = uploads.milliseconds();
+  if (streams) {
+    stream_ = std::make_unique<StreamSet>(
+        make_stream_set(device_, schedule_, layout_, streamed, *archive_, weights_bytes()));
+  } else {
+    archive_.reset();
+  }
 }
 
 sm_model_stats Model::stats() const {
@@ -80,12 +70,28 @@ void Model::make_weight_buffers() {
   }
 }
 
+Source Model::source_of(const Upload& upload) const {
+  if (upload.key.empty()) {
+    return {upload.length, [this, &upload](uint64_t offset, uint8_t* target, size_t size) {
+              std::memcpy(target, schedule_.data.data() + upload.key_offset + offset, size);
+            }};
+  }
+  const Entry& entry = archive_->entry(upload.key);
+  if (!is_within(upload.key_offset, upload.length, entry.size)) {
+    fail(SM_BAD_FILE, "the weight '", upload.key, "' has ", entry.size, " bytes, too few");
+  }
+  return {upload.length, [this, &entry, &upload](uint64_t offset, uint8_t* target, size_t size) {
+            archive_->read(entry, upload.key_offset + offset, target, size);
+          }};
+}
+
 // In place where the host can write the buffers of weights; images never are.
-void Model::load_weights(const Archive* archive) {
+void Model::load_weights(const std::vector<bool>& streamed) {
   const bool is_staged = !device_->shares_host_memory();
   Uploader uploader(device_, is_staged ? weights_bytes() : images_->bytes(), longest_row());
   for (const Upload& upload : schedule_.uploads) {
-    const Bytes source = source_of(schedule_, archive, upload);
+    if (streamed[upload.resource]) continue;
+    const Source source = source_of(upload);
     if (const uint32_t image = layout_.image_of[upload.resource]; image != kNoImage) {
       uploader.add(source, (*images_)[image]);
     }
@@ -96,7 +102,7 @@ void Model::load_weights(const Archive* archive) {
     if (is_staged) {
       uploader.add(source, target.handle(), offset);
     } else {
-      std::memcpy(target.mapped() + offset, source.data, source.size);
+      source.read(0, target.mapped() + offset, source.size);
     }
   }
   uploader.flush();

@@ -9,13 +9,18 @@
 #include "images.h"
 #include "layout.h"
 #include "pipelines.h"
+#include "stream_set.h"
+#include "uploader.h"
 
 namespace smartmem {
+
+// Whether weights are loaded with the model, or by each session under a budget of its own.
+enum class Weights { kLoaded, kStreamed };
 
 class Model {
  public:
   Model(DevicePtr device, const std::string& schedule, const std::string& kernels_folder,
-        const std::string& weights, const std::string& cache_folder);
+        const std::string& weights, const std::string& cache_folder, Weights mode);
 
   const DevicePtr& device() const { return device_; }
   const Schedule& schedule() const { return schedule_; }
@@ -23,12 +28,15 @@ class Model {
   const Pipelines& pipelines() const { return *pipelines_; }
   const std::vector<std::unique_ptr<Buffer>>& weights() const { return weights_; }
   const Images& images() const { return *images_; }
+  // What can be streamed, and from where; NULL where all weights are loaded.
+  const StreamSet* stream() const { return stream_.get(); }
+  const std::shared_ptr<const Archive>& archive() const { return archive_; }
   sm_model_stats stats() const;
 
  private:
   void make_weight_buffers();
-  // `archive` may be NULL where nothing comes from it.
-  void load_weights(const Archive* archive);
+  void load_weights(const std::vector<bool>& streamed);
+  Source source_of(const Upload& upload) const;
   uint64_t weights_bytes() const;
   uint64_t longest_row() const;
   void run_setup() const;
@@ -39,6 +47,8 @@ class Model {
   std::unique_ptr<Pipelines> pipelines_;
   std::vector<std::unique_ptr<Buffer>> weights_;
   std::unique_ptr<Images> images_;
+  std::shared_ptr<const Archive> archive_;  // NULL where nothing comes from it
+  std::unique_ptr<StreamSet> stream_;
   double pipelines_ms_ = 0;
   double weights_ms_ = 0;
 };

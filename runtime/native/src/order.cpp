@@ -81,4 +81,13 @@ std::vector<Wave> plan_waves(const std::vector<std::vector<Touch>>& commands) {
   return waves;
 }
 
+Row in_a_row(const std::vector<Wave>& waves) {
+  Row row;
+  for (uint32_t wave = 0; wave < waves.size(); ++wave) {
+    row.commands.insert(row.commands.end(), waves[wave].begin(), waves[wave].end());
+    row.waves.resize(row.commands.size(), wave);
+  }
+  return row;
+}
+
 }  // namespace smartmem

@@ -22,4 +22,11 @@ using Wave = std::vector<uint32_t>;
 // chain of conflicts allows. Takes commands in program order; within a wave they stay in it.
 std::vector<Wave> plan_waves(const std::vector<std::vector<Touch>>& commands);
 
+// Waves in a row: commands by number as they run, and the wave of each.
+struct Row {
+  std::vector<uint32_t> commands;
+  std::vector<uint32_t> waves;
+};
+Row in_a_row(const std::vector<Wave>& waves);
+
 }  // namespace smartmem

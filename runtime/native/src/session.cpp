@@ -14,67 +14,70 @@ std::unique_ptr<Buffer> make_buffer(const DevicePtr& device, uint64_t size, Memo
 
 }  // namespace
 
-Timestamps::Timestamps(DevicePtr device, uint32_t count)
-    : device_(std::move(device)), count_(count) {
-  if (!device_->has_timestamps()) return;
-  VkQueryPoolCreateInfo info = {VK_STRUCTURE_TYPE_QUERY_POOL_CREATE_INFO};
-  info.queryType = VK_QUERY_TYPE_TIMESTAMP;
-  info.queryCount = count;
-  check(device_->vk().vkCreateQueryPool(device_->handle(), &info, nullptr, &handle_),
-        "making timestamps");
-}
-
-Timestamps::~Timestamps() {
-  if (handle_ != VK_NULL_HANDLE) {
-    device_->vk().vkDestroyQueryPool(device_->handle(), handle_, nullptr);
-  }
-}
-
-void Timestamps::reset(VkCommandBuffer commands) const {
-  if (handle_ != VK_NULL_HANDLE) {
-    device_->vk().vkCmdResetQueryPool(commands, handle_, 0, count_);
-  }
-}
-
-void Timestamps::write(VkCommandBuffer commands, VkPipelineStageFlagBits stage,
-                       uint32_t index) const {
-  if (handle_ != VK_NULL_HANDLE) {
-    device_->vk().vkCmdWriteTimestamp(commands, stage, handle_, index);
-  }
-}
-
-std::vector<uint64_t> Timestamps::read() const {
-  std::vector<uint64_t> ticks(count_);
-  if (handle_ == VK_NULL_HANDLE) return ticks;
-  check(device_->vk().vkGetQueryPoolResults(device_->handle(), handle_, 0, count_,
-                                            ticks.size() * sizeof(uint64_t), ticks.data(),
-                                            sizeof(uint64_t), VK_QUERY_RESULT_64_BIT),
-        "reading timestamps");
-  return ticks;
-}
-
-Session::Session(std::shared_ptr<const Model> model)
+Session::Session(std::shared_ptr<const Model> model, std::optional<uint64_t> budget_bytes)
     : model_(std::move(model)),
       device_(model_->device()),
       schedule_(model_->schedule()),
       layout_(model_->layout()),
-      timeline_(device_),
-      pool_(device_) {
+      row_(in_a_row(layout_.waves)),
+      timeline_(device_) {
+  if (budget_bytes.has_value() != (model_->stream() != nullptr)) {
+    fail(SM_INVALID_ARGUMENT, budget_bytes ? "the model was loaded with all its weights: no budget"
+                                           : "the model streams its weights: give a budget");
+  }
   make_buffers();
   plan_outputs();
-  commands_ = std::make_unique<Commands>(device_, schedule_, schedule_.commands, layout_,
-                                         model_->pipelines(), model_->images(),
-                                         [this](uint32_t number) { return buffer(number); });
-  call_clock_ = std::make_unique<Timestamps>(device_, 2);
-  call_ = pool_.record([this](VkCommandBuffer commands) { record_call(commands); });
+  make_call(budget_bytes.value_or(0));
 }
 
 Session::~Session() {
   try {
-    timeline_.wait(SM_WAIT_BLOCK, UINT64_MAX);
+    drop_call();
   } catch (const Error&) {
     // A lost device has stopped working, too.
   }
+}
+
+// All that depends on the budget.
+void Session::make_call(uint64_t budget_bytes) {
+  const StreamSet* stream = model_->stream();
+  if (stream != nullptr) {
+    plan_ = plan_within(*stream, budget_bytes);
+    slots_ = std::make_shared<const Slots>(device_, layout_, *stream, plan_);
+    auto streamer = std::make_shared<Streamer>(device_, model_->archive(), slots_, plan_);
+    if (read_limit_ns_ > 0) streamer->set_read_limit(read_limit_ns_);
+    const std::lock_guard<std::mutex> lock(streamer_mutex_);
+    streamer_ = std::move(streamer);
+  } else {
+    plan_.steps = {0};
+  }
+  if (plan_.steps.empty()) plan_.steps = {0};
+  const FindSpot find = [this, stream](uint32_t command, uint32_t resource) -> const Spot* {
+    if (stream == nullptr || stream->weight_of[resource] == kNoWeight) return nullptr;
+    return &slots_->spot(stream->place_of[command], stream->weight_of[resource]);
+  };
+  commands_ = std::make_unique<Commands>(
+      device_, schedule_, schedule_.commands, layout_, model_->pipelines(), model_->images(),
+      [this](uint32_t number) { return buffer(number); }, find);
+  pool_ = std::make_unique<CommandPool>(device_);
+  step_clock_ =
+      std::make_unique<Timestamps>(device_, static_cast<uint32_t>(2 * plan_.steps.size()));
+  call_ = record_steps([this](VkCommandBuffer commands, uint32_t step) {
+    record_step(commands, step);
+  });
+}
+
+// Nothing of it is in use afterwards.
+void Session::drop_call() {
+  if (streamer_ != nullptr) streamer_->close();
+  timeline_.wait(SM_WAIT_BLOCK, UINT64_MAX);
+  pool_.reset();
+  profile_.clear();
+  call_.clear();
+  commands_.reset();
+  slots_.reset();
+  const std::lock_guard<std::mutex> lock(streamer_mutex_);
+  streamer_.reset();
 }
 
 void Session::make_buffers() {
@@ -115,28 +118,48 @@ VkBuffer Session::buffer(uint32_t number) const {
   return transients_->handle();
 }
 
-void Session::record_call(VkCommandBuffer commands) const {
-  call_clock_->reset(commands);
-  call_clock_->write(commands, VK_PIPELINE_STAGE_TOP_OF_PIPE_BIT, 0);
-  record_inputs(commands);
-  commands_->record_waves(commands, layout_.waves);
-  record_outputs(commands);
-  call_clock_->write(commands, VK_PIPELINE_STAGE_BOTTOM_OF_PIPE_BIT, 1);
+std::vector<VkCommandBuffer> Session::record_steps(
+    const std::function<void(VkCommandBuffer, uint32_t)>& record) {
+  std::vector<VkCommandBuffer> steps;
+  for (uint32_t step = 0; step < plan_.steps.size(); ++step) {
+    steps.push_back(pool_->record([&](VkCommandBuffer commands) { record(commands, step); }));
+  }
+  return steps;
 }
 
-void Session::record_profile(VkCommandBuffer commands) const {
-  profile_clock_->reset(commands);
-  record_inputs(commands);
-  profile_clock_->write(commands, VK_PIPELINE_STAGE_BOTTOM_OF_PIPE_BIT, 0);
-  uint32_t done = 0;
-  for (const Wave& wave : layout_.waves) {
-    for (const uint32_t number : wave) {
-      commands_->record(commands, number);
-      add_barrier(device_->vk(), commands, commands_->scope(), commands_->scope());
-      profile_clock_->write(commands, VK_PIPELINE_STAGE_BOTTOM_OF_PIPE_BIT, ++done);
-    }
+uint32_t Session::end_of(uint32_t step) const {
+  return is_last(step) ? static_cast<uint32_t>(row_.commands.size()) : plan_.steps[step + 1];
+}
+
+void Session::record_step(VkCommandBuffer commands, uint32_t step) const {
+  step_clock_->reset(commands, 2 * step, 2);
+  step_clock_->write(commands, VK_PIPELINE_STAGE_TOP_OF_PIPE_BIT, 2 * step);
+  if (step == 0) record_inputs(commands);
+  const uint32_t begin = begin_of(step);
+  for (uint32_t place = begin; place < end_of(step); ++place) {
+    const bool is_first = place == 0;
+    const bool starts_wave = !is_first && row_.waves[place] != row_.waves[place - 1];
+    // What ran before the step was recorded elsewhere: a barrier, whatever the wave.
+    if (starts_wave || (place == begin && !is_first)) commands_->record_barrier(commands);
+    commands_->record(commands, row_.commands[place]);
   }
-  record_outputs(commands);
+  if (is_last(step)) record_outputs(commands);
+  step_clock_->write(commands, VK_PIPELINE_STAGE_BOTTOM_OF_PIPE_BIT, 2 * step + 1);
+}
+
+// Each command alone, with the time before the first of the step and after each.
+void Session::record_profile(VkCommandBuffer commands, uint32_t step) const {
+  const uint32_t first = begin_of(step) + step;
+  profile_clock_->reset(commands, first, end_of(step) - begin_of(step) + 1);
+  if (step == 0) record_inputs(commands);
+  commands_->record_barrier(commands);
+  profile_clock_->write(commands, VK_PIPELINE_STAGE_BOTTOM_OF_PIPE_BIT, first);
+  for (uint32_t place = begin_of(step); place < end_of(step); ++place) {
+    commands_->record(commands, row_.commands[place]);
+    commands_->record_barrier(commands);
+    profile_clock_->write(commands, VK_PIPELINE_STAGE_BOTTOM_OF_PIPE_BIT, place + step + 1);
+  }
+  if (is_last(step)) record_outputs(commands);
 }
 
 void Session::record_inputs(VkCommandBuffer commands) const {
@@ -158,8 +181,12 @@ void Session::record_outputs(VkCommandBuffer commands) const {
   add_barrier(vk, commands, commands_->scope() | kTransferWrites, kHostReads);
 }
 
+bool Session::is_idle() const {
+  return streamer_ != nullptr ? streamer_->is_idle() : timeline_.is_idle();
+}
+
 void Session::require_idle() const {
-  if (!timeline_.is_idle()) fail(SM_INVALID_ARGUMENT, "the last call has not finished");
+  if (!is_idle()) fail(SM_INVALID_ARGUMENT, "the last call has not finished");
 }
 
 void Session::set_input_locked(size_t index, Bytes data) {
@@ -192,16 +219,26 @@ const uint8_t* Session::output_memory(size_t index) const {
   return index < results_.size() ? results_[index] : nullptr;
 }
 
-void Session::submit_locked(VkCommandBuffer commands) {
+void Session::submit_locked(const std::vector<VkCommandBuffer>& steps) {
   require_idle();
+  times_ = {};
   const Stopwatch watch;
-  timeline_.submit(commands);
+  call_start_ns_ = host_nanoseconds();
+  if (streamer_ != nullptr) {
+    streamer_->submit(steps);
+  } else {
+    timeline_.submit(steps.front());
+  }
   times_.submit_ms = watch.milliseconds();
 }
 
 void Session::wait_locked(sm_wait how, uint64_t timeout_ns) {
   const Stopwatch watch;
-  timeline_.wait(how, timeout_ns);
+  if (streamer_ != nullptr) {
+    streamer_->wait(how, timeout_ns);
+  } else {
+    timeline_.wait(how, timeout_ns);
+  }
   times_.wait_ms = watch.milliseconds();
 }
 
@@ -247,8 +284,8 @@ sm_times Session::times() {
   require_idle();
   sm_times times = times_;
   if (times.wait_ms > 0 && device_->has_timestamps()) {
-    const std::vector<uint64_t> ticks = call_clock_->read();
-    times.gpu_ms = device_->nanoseconds(ticks[0], ticks[1]) * 1e-6;
+    const std::vector<uint64_t> ticks = step_clock_->read();
+    times.gpu_ms = device_->nanoseconds(ticks.front(), ticks.back()) * 1e-6;
   }
   return times;
 }
@@ -256,24 +293,104 @@ sm_times Session::times() {
 std::vector<double> Session::profile() {
   const std::lock_guard<std::mutex> lock(mutex_);
   if (!device_->has_timestamps()) fail(SM_UNSUPPORTED, "the device has no clock");
-  const auto count = static_cast<uint32_t>(schedule_.commands.size());
-  if (profile_ == VK_NULL_HANDLE) {
-    profile_clock_ = std::make_unique<Timestamps>(device_, count + 1);
-    profile_ = pool_.record([this](VkCommandBuffer commands) { record_profile(commands); });
+  if (profile_.empty()) {
+    profile_clock_ = std::make_unique<Timestamps>(
+        device_, static_cast<uint32_t>(row_.commands.size() + plan_.steps.size()));
+    profile_ = record_steps([this](VkCommandBuffer commands, uint32_t step) {
+      record_profile(commands, step);
+    });
   }
   submit_locked(profile_);
   wait_locked(SM_WAIT_BLOCK, UINT64_MAX);
   const std::vector<uint64_t> ticks = profile_clock_->read();
-  std::vector<double> times_ns(count);
-  uint32_t done = 0;
-  // In the order of the recording: scratch memory is shared between waves.
-  for (const Wave& wave : layout_.waves) {
-    for (const uint32_t number : wave) {
-      times_ns[number] = device_->nanoseconds(ticks[done], ticks[done + 1]);
-      ++done;
+  std::vector<double> times_ns(row_.commands.size());
+  for (uint32_t step = 0; step < plan_.steps.size(); ++step) {
+    for (uint32_t place = begin_of(step); place < end_of(step); ++place) {
+      const uint64_t *before = &ticks[place + step], *after = before + 1;
+      times_ns[row_.commands[place]] = device_->nanoseconds(*before, *after);
     }
   }
   return times_ns;
+}
+
+void Session::require_streams() const {
+  if (streamer_ == nullptr) {
+    fail(SM_INVALID_ARGUMENT, "the model was loaded with all its weights: it streams none");
+  }
+}
+
+void Session::set_budget(uint64_t budget_bytes) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  require_streams();
+  // Before anything is lost: whether there is a plan.
+  plan_within(*model_->stream(), budget_bytes);
+  if (!is_idle()) wait_locked(SM_WAIT_BLOCK, UINT64_MAX);
+  drop_call();
+  make_call(budget_bytes);
+}
+
+void Session::set_read_limit(uint64_t nanoseconds) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  require_streams();
+  read_limit_ns_ = nanoseconds;
+  streamer_->set_read_limit(nanoseconds);
+}
+
+void Session::cancel() {
+  // Not under the lock of calls: that is held by whoever waits.
+  std::shared_ptr<Streamer> streamer;
+  {
+    const std::lock_guard<std::mutex> lock(streamer_mutex_);
+    streamer = streamer_;
+  }
+  if (streamer != nullptr) streamer->cancel();
+}
+
+sm_stream_stats Session::stream_stats() {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  require_streams();
+  const StreamSet& set = *model_->stream();
+  const StreamCounts counts = streamer_->counts();
+  sm_stream_stats stats = {};
+  stats.budget_bytes = plan_.budget_bytes;
+  stats.smallest_budget_bytes = smallest_budget(set.problem);
+  stats.whole_budget_bytes = whole_budget(set.problem);
+  stats.fixed_bytes = set.problem.fixed_bytes;
+  stats.pinned_bytes = slots_->pinned_bytes();
+  stats.arena_bytes = slots_->arena_bytes();
+  stats.staging_bytes = streamer_->staging_bytes();
+  for (const Stay& stay : plan_.stays) stats.streamed_bytes += set.entries[stay.weight]->size;
+  stats.steps = static_cast<uint32_t>(plan_.steps.size());
+  stats.copies = !streamer_->copies()            ? SM_COPIES_BY_HOST
+                 : device_->has_copy_queue()     ? SM_COPIES_ON_A_QUEUE
+                                                 : SM_COPIES_BETWEEN_KERNELS;
+  stats.read_bytes = counts.read_bytes;
+  stats.reads = counts.reads;
+  stats.read_ms = counts.read_ms;
+  stats.stall_ms = counts.stall_ms;
+  return stats;
+}
+
+std::vector<sm_interval> Session::intervals() {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  require_streams();
+  require_idle();
+  std::vector<sm_interval> found;
+  if (times_.wait_ms == 0) return found;  // there was no call, or it failed
+  const QueueClock clock(device_, QueueKind::kCompute);
+  const std::vector<uint64_t> ticks = step_clock_->read();
+  for (uint32_t step = 0; step_clock_->is_there() && step < plan_.steps.size(); ++step) {
+    found.push_back({SM_INTERVAL_STEP, step, clock.at(ticks[2 * step]), clock.at(ticks[2 * step + 1])});
+  }
+  const int64_t end = found.empty() ? INT64_MAX : found.back().end_ns;
+  for (const sm_interval& interval : streamer_->intervals()) {
+    if (interval.end_ns >= call_start_ns_ && interval.start_ns <= end) found.push_back(interval);
+  }
+  for (sm_interval& interval : found) {
+    interval.start_ns -= call_start_ns_;
+    interval.end_ns -= call_start_ns_;
+  }
+  return found;
 }
 
 }  // namespace smartmem

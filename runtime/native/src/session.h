@@ -1,6 +1,7 @@
 // One caller's use of a model: its scratch memory, inputs and outputs, and the recorded commands.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -8,31 +9,14 @@
 
 #include "commands.h"
 #include "model.h"
+#include "streamer.h"
 
 namespace smartmem {
 
-// A pool of timestamps, where the device has a clock.
-class Timestamps {
- public:
-  Timestamps(DevicePtr device, uint32_t count);
-  ~Timestamps();
-  Timestamps(const Timestamps&) = delete;
-  Timestamps& operator=(const Timestamps&) = delete;
-
-  void reset(VkCommandBuffer commands) const;
-  void write(VkCommandBuffer commands, VkPipelineStageFlagBits stage, uint32_t index) const;
-  // All of them, after the commands that write them have finished.
-  std::vector<uint64_t> read() const;
-
- private:
-  DevicePtr device_;
-  uint32_t count_;
-  VkQueryPool handle_ = VK_NULL_HANDLE;
-};
-
 class Session {
  public:
-  explicit Session(std::shared_ptr<const Model> model);
+  // `budget_bytes`: for the weights of a model that streams them, and for no other.
+  Session(std::shared_ptr<const Model> model, std::optional<uint64_t> budget_bytes);
   ~Session();
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
@@ -50,6 +34,14 @@ class Session {
   sm_times times();
   std::vector<double> profile();
 
+  // Waits for the call that goes on; then weights lie and move as another budget says. Where that
+  // is too small, nothing changes.
+  void set_budget(uint64_t budget_bytes);
+  void set_read_limit(uint64_t nanoseconds);
+  void cancel();
+  sm_stream_stats stream_stats();
+  std::vector<sm_interval> intervals();
+
  private:
   // A result that the host cannot read where it lies.
   struct Readback {
@@ -59,8 +51,17 @@ class Session {
 
   void make_buffers();
   void plan_outputs();
-  void record_call(VkCommandBuffer commands) const;
-  void record_profile(VkCommandBuffer commands) const;
+  void make_call(uint64_t budget_bytes);
+  void drop_call();
+  void record_step(VkCommandBuffer commands, uint32_t step) const;
+  void record_profile(VkCommandBuffer commands, uint32_t step) const;
+  std::vector<VkCommandBuffer> record_steps(
+      const std::function<void(VkCommandBuffer, uint32_t)>& record);
+  // The places of a step's commands in the row.
+  uint32_t begin_of(uint32_t step) const { return plan_.steps[step]; }
+  uint32_t end_of(uint32_t step) const;
+  bool is_last(uint32_t step) const { return step + 1 == plan_.steps.size(); }
+  void require_streams() const;
   void record_inputs(VkCommandBuffer commands) const;
   void record_outputs(VkCommandBuffer commands) const;
   VkBuffer buffer(uint32_t number) const;
@@ -68,7 +69,8 @@ class Session {
   void require_idle() const;
   void set_input_locked(size_t index, Bytes data);
   void get_output_locked(size_t index, void* data) const;
-  void submit_locked(VkCommandBuffer commands);
+  bool is_idle() const;
+  void submit_locked(const std::vector<VkCommandBuffer>& steps);
   void wait_locked(sm_wait how, uint64_t timeout_ns);
 
   std::shared_ptr<const Model> model_;
@@ -83,13 +85,21 @@ class Session {
   std::unique_ptr<Buffer> readback_;  // what outputs are copied to, where they are not mapped
   std::vector<Readback> readbacks_;
   std::vector<const uint8_t*> results_;  // where the host reads each output
+  const Row row_;    // of all commands
+  Timeline timeline_;  // of calls, where weights are loaded with the model
+  // Of these there is another after the budget has changed.
+  StreamPlan plan_;
+  std::shared_ptr<const Slots> slots_;
+  std::shared_ptr<Streamer> streamer_;
   std::unique_ptr<Commands> commands_;
-  Timeline timeline_;
-  CommandPool pool_;
-  std::unique_ptr<Timestamps> call_clock_;
-  VkCommandBuffer call_ = VK_NULL_HANDLE;
+  std::unique_ptr<CommandPool> pool_;
+  std::unique_ptr<Timestamps> step_clock_;  // the begin and the end of each step
+  std::vector<VkCommandBuffer> call_;       // by step
   std::unique_ptr<Timestamps> profile_clock_;
-  VkCommandBuffer profile_ = VK_NULL_HANDLE;
+  std::vector<VkCommandBuffer> profile_;
+  std::mutex streamer_mutex_;  // of the pointer, which cancel() reads at any time
+  uint64_t read_limit_ns_ = 0;  // 0: the streamer's own
+  int64_t call_start_ns_ = 0;
   sm_times times_ = {};
 };
 

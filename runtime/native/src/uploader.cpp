@@ -1,7 +1,6 @@
 #include "uploader.h"
 
 #include <algorithm>
-#include <cstring>
 
 #include "barrier.h"
 #include "formats.h"
@@ -22,25 +21,25 @@ Uploader::Uploader(const DevicePtr& device, uint64_t most, uint64_t row)
       staging_(device, std::max(std::min(most, kStagingBytes), std::max(row, kTexelBytes)),
                VK_BUFFER_USAGE_TRANSFER_SRC_BIT, MemoryUse::kUpload) {}
 
-void Uploader::add(Bytes source, VkBuffer target, uint64_t offset) {
-  for (size_t done = 0; done < source.size;) {
+void Uploader::add(const Source& source, VkBuffer target, uint64_t offset) {
+  for (uint64_t done = 0; done < source.size;) {
     if (room() == 0) flush();
     const size_t count = std::min<uint64_t>(source.size - done, room());
-    std::memcpy(staging_.mapped() + used_, source.data + done, count);
+    source.read(done, staging_.mapped() + used_, count);
     buffer_copies_.push_back({target, {used_, offset + done, count}});
     used_ += count;
     done += count;
   }
 }
 
-void Uploader::add(Bytes source, const Image& target) {
+void Uploader::add(const Source& source, const Image& target) {
   const ImagePlan& plan = target.plan();
   const uint64_t row = uint64_t{plan.width} * texel_bytes(plan.format);
   for (uint32_t done = 0; done < plan.height;) {
     used_ = std::min(rounded(used_, kTexelBytes), staging_.size());
     if (room() < row) flush();
     const auto rows = static_cast<uint32_t>(std::min<uint64_t>(plan.height - done, room() / row));
-    std::memcpy(staging_.mapped() + used_, source.data + done * row, rows * row);
+    source.read(done * row, staging_.mapped() + used_, rows * row);
     VkBufferImageCopy region = {};
     region.bufferOffset = used_;
     region.imageSubresource = {VK_IMAGE_ASPECT_COLOR_BIT, 0, 0, 1};

@@ -1,6 +1,7 @@
-// Bytes of the host for device buffers and images, through one mapped buffer.
+// Content for device buffers and images, through one mapped buffer.
 #pragma once
 
+#include <functional>
 #include <vector>
 
 #include "device.h"
@@ -8,15 +9,21 @@
 
 namespace smartmem {
 
+// Where content comes from: `read` writes so many bytes of it, from an offset on.
+struct Source {
+  uint64_t size;
+  std::function<void(uint64_t, uint8_t*, size_t)> read;
+};
+
 class Uploader {
  public:
   // `most`: all that will be added; with less the mapped buffer is smaller. `row`: the longest row
   // of an image.
   Uploader(const DevicePtr& device, uint64_t most, uint64_t row);
 
-  void add(Bytes source, VkBuffer target, uint64_t offset);
+  void add(const Source& source, VkBuffer target, uint64_t offset);
   // All of an image, row after row.
-  void add(Bytes source, const Image& target);
+  void add(const Source& source, const Image& target);
   // Sends what was added, and waits; it is there for whatever is submitted later.
   void flush();
 

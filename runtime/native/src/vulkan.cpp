@@ -89,6 +89,11 @@ DeviceTable load_device_table(const InstanceTable& instance, VkDevice device) {
   require(table.name, #name);
   SM_TIMELINE_FUNCTIONS(SM_LOAD)
 #undef SM_LOAD
+#define SM_LOAD(name)                                                                         \
+  table.name = reinterpret_cast<PFN_##name>(find(#name));                                     \
+  if (table.name == nullptr) table.name = reinterpret_cast<PFN_##name>(find(#name "EXT"));
+  SM_OPTIONAL_FUNCTIONS(SM_LOAD)
+#undef SM_LOAD
   return table;
 }
 

@@ -81,6 +81,9 @@ namespace smartmem {
   F(vkGetSemaphoreCounterValue)  \
   F(vkWaitSemaphores)
 
+// The same, of VK_EXT_host_query_reset; NULL where the device has not even that.
+#define SM_OPTIONAL_FUNCTIONS(F) F(vkResetQueryPool)
+
 #define SM_MEMBER(name) PFN_##name name = nullptr;
 struct InstanceTable {
   SM_INSTANCE_FUNCTIONS(SM_MEMBER)
@@ -88,6 +91,7 @@ struct InstanceTable {
 struct DeviceTable {
   SM_DEVICE_FUNCTIONS(SM_MEMBER)
   SM_TIMELINE_FUNCTIONS(SM_MEMBER)
+  SM_OPTIONAL_FUNCTIONS(SM_MEMBER)
 };
 #undef SM_MEMBER
 

@@ -19,8 +19,9 @@ RUNNER = BUILD / "smartmem-run"
 # All of POSIX or C, and in Android's C library since API level 21.
 SYSTEM = """
 _Exit close dlopen dlsym fclose fopen fprintf fputs fread fstat ldexp logf memcmp memcpy memmove
-memset mkdir mkstemp mmap munmap open printf pthread_mutex_lock pthread_mutex_unlock rename snprintf
-sqrt sqrtf stderr stdout strchr strcmp strerror strlen strstr strtod strtoull unlink write
+memset mkdir mkstemp mmap munmap open pread printf pthread_cond_timedwait pthread_mutex_lock
+pthread_mutex_unlock rename snprintf sqrt sqrtf stderr stdout strchr strcmp strerror strlen strstr
+strtod strtoull unlink write
 """
 # Of the compiler and its C++ library, which each system has its own of.
 COMPILERS = re.compile(

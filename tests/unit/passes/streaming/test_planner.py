@@ -10,11 +10,11 @@ from unit.passes.streaming.problems import chain, problems
 
 from smartmem.errors import UserError
 from smartmem.passes.streaming import exact, greedy, naive, planner, record
-from smartmem.passes.streaming.budget import parse_budget
 from smartmem.passes.streaming.check import violations
 from smartmem.passes.streaming.packing import pack
 from smartmem.passes.streaming.plan import Plan
 from smartmem.passes.streaming.problem import Problem, Step, Weight
+from smartmem.runtime.budget import parse_budget
 
 MIB = 1 << 20
 GPT_NEO_BLOCKS = 32

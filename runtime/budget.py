@@ -37,8 +37,13 @@ class Budget:
         return round((1.0 if self.share is None else self.share) * total_bytes)
 
 
-def parse_budget(text: str | int) -> Budget:
-    """Raises UserError for what is no size, no share from 0 to 100 %, and not ``auto``."""
+def parse_budget(text: str | float) -> Budget:
+    """A text, bytes as an integer, or a share of the weights as a float from 0 to 1.
+
+    Raises UserError for what is no size, no share from 0 to 100 %, and not ``auto``.
+    """
+    if isinstance(text, float):
+        text = f"{100 * text:f}%"
     if str(text).strip().lower() == "auto":
         return Budget()
     match = _FORM.fullmatch(str(text).strip())
