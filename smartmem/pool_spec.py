@@ -32,7 +32,7 @@ from smartmem.runtime.tree import flatten, unflatten
 from smartmem.spelling import did_you_mean
 
 if TYPE_CHECKING:
-    from smartmem.passes.streaming.budget import Budget
+    from smartmem.runtime.budget import Budget
     from smartmem.runtime.manifest import Manifest
     from smartmem.runtime.pool.periodic import Feed
     from smartmem.runtime.pool.pool import Pool
@@ -98,7 +98,7 @@ class PoolSpec:
 
 def read_spec(path: Path) -> PoolSpec:
     """Raises UserError for what the file should not say: where, and what it may say."""
-    from smartmem.passes.streaming.budget import parse_budget
+    from smartmem.runtime.budget import parse_budget
 
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
