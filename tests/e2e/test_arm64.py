@@ -4,6 +4,8 @@ The device is Mesa's software Vulkan again, for another processor: what is teste
 build of our library, and kernels in another compiler's hands. `make arm64` sets it up and runs it.
 """
 
+import json
+import re
 import subprocess
 from importlib.metadata import version
 from pathlib import Path
@@ -88,6 +90,20 @@ def test_our_program_gives_the_same(compiled: Compiled) -> None:
     done = emulated(THERE, compiled.bundle, *options(compiled), lanes=8)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "correct" in done.stdout and "0 of 2 differ" in done.stdout
+
+
+def test_our_program_streams_the_same(compiled: Compiled) -> None:
+    """With half of the weights in memory, where one dispatch needs no more."""
+    tried = emulated(THERE, compiled.bundle, "--budget", "1B", "--runs", 1, lanes=8)
+    least = re.search(r"the smallest feasible one is (\d+) bytes", tried.stderr)
+    assert least, tried.stderr
+    report = compiled.bundle.parent / "streamed.json"
+    budget = max(int(least[1]), Bundle.open(compiled.bundle).manifest.weights.bytes // 2)
+    streaming = ("--budget", budget, "--json", report)
+    done = emulated(THERE, compiled.bundle, *options(compiled), *streaming, lanes=8)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "correct" in done.stdout and "0 of 2 differ" in done.stdout
+    assert json.loads(report.read_text())["streaming"]["streamed_bytes"] > 0
 
 
 def test_fewer_lanes_give_the_same_or_are_refused(compiled: Compiled) -> None:

@@ -39,7 +39,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("faults")
     torch.manual_seed(0)
     # Small: software Vulkan builds its kernels anew in each of many attempts.
-    net = nn.Linear(16, 8).eval()
+    net = nn.Sequential(nn.Linear(16, 16), nn.ReLU(), nn.Linear(16, 8)).eval()
     path = folder / "net.smartmem"
     return compile_model(
         net, (torch.randn(4, 16),), targets=(TARGET,), out=path, storage="image"
@@ -64,30 +64,39 @@ def faulty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ctypes.CDLL]:
     set_vulkan(None)
 
 
-def attempt(bundle: Path) -> torch.Tensor:
-    session = load(bundle, TARGET, executor="smartmem")
+# More than one layer takes, and less than both.
+BUDGET = "75%"
+
+
+def attempt(bundle: Path, budget: str | None = None) -> torch.Tensor:
+    session = load(bundle, TARGET, executor="smartmem", budget=budget)
+    # Where weights stream, the second call begins with what was read ahead.
+    session(torch.ones(4, 16))
     return session(torch.ones(4, 16))
 
 
 def test_a_device_with_memory_of_its_own(faulty: ctypes.CDLL, bundle: Path) -> None:
     """Inputs and weights go through staging, results come back by a copy."""
     wanted = load(bundle, TARGET, executor="iree")(torch.ones(4, 16))
-    for _ in range(3):
-        assert torch.equal(attempt(bundle), wanted)
+    for budget in (None, BUDGET, "100%"):
+        assert torch.equal(attempt(bundle, budget), wanted)
     gc.collect()
     assert faulty.faulty_live_objects() == 0
 
 
 # Losing the device takes the same ways out as running out of memory: every seventh call will do.
 @pytest.mark.slow
+@pytest.mark.parametrize("budget", [None, BUDGET])
 @pytest.mark.parametrize(("code", "step"), [(OUT_OF_DEVICE_MEMORY, 1), (LOST, 7)])
-def test_each_call_fails_once(faulty: ctypes.CDLL, bundle: Path, code: int, step: int) -> None:
-    wanted = attempt(bundle)
+def test_each_call_fails_once(
+    faulty: ctypes.CDLL, bundle: Path, code: int, step: int, budget: str | None
+) -> None:
+    wanted = attempt(bundle, budget)
     failures = 0
     while True:
         faulty.faulty_arm(failures, code)
         try:
-            attempt(bundle)
+            attempt(bundle, budget)
         except DeviceError as error:
             assert MESSAGES[code] in str(error)
         gc.collect()
@@ -98,7 +107,7 @@ def test_each_call_fails_once(faulty: ctypes.CDLL, bundle: Path, code: int, step
     faulty.faulty_arm(-1, 0)
     # Memory, buffers, pools, layouts, pipelines, submissions and waits among them.
     assert failures > 20
-    assert torch.equal(attempt(bundle), wanted)
+    assert torch.equal(attempt(bundle, budget), wanted)
 
 
 _UNDER_LAYERS = """
@@ -111,10 +120,16 @@ faulty = ctypes.CDLL(sys.argv[1])
 set_vulkan = native_api.library().sm_set_vulkan
 set_vulkan.argtypes = [ctypes.c_void_p]
 set_vulkan(ctypes.cast(faulty.faulty_get_instance_proc_addr, ctypes.c_void_p))
-session = load(sys.argv[2], "llvmpipe", executor="smartmem")
-for _ in range(2):
-    session.run_flat([np.ones((4, 16), np.float32)])
-session.module.profile()
+for budget in (None, "75%", "100%"):
+    session = load(sys.argv[2], "llvmpipe", executor="smartmem", budget=budget)
+    for _ in range(3):
+        session.run_flat([np.ones((4, 16), np.float32)])
+    session.module.profile()
+    if budget is not None:
+        assert session.module.stream_stats()["copies"] == "between kernels"
+        assert session.module.intervals()
+        session.set_budget("80%")
+        session.run_flat([np.ones((4, 16), np.float32)])
 """
 
 

@@ -14,6 +14,7 @@ from smartmem.cli.main import main
 from smartmem.compiler import compile_model
 from smartmem.errors import UserError
 from smartmem.passes.iree.cache import Cache
+from smartmem.passes.target import Storage
 from smartmem.replan import replan
 from smartmem.runtime.bundle import Bundle
 from smartmem.runtime.session import load
@@ -148,3 +149,54 @@ def test_a_damaged_archive_is_named(streamed: Callable[[str], Path], tmp_path: P
     archive.write_bytes(content[:-5000] + b"?" + content[-4999:])
     with pytest.raises(UserError, match=r"weights.irpa: its hash differs.*first chunk 0"):
         session.bundle.check_weights(thorough=True)
+
+
+@pytest.mark.vulkan
+@pytest.mark.native
+@pytest.mark.parametrize(
+    "storage",
+    [*(pytest.param(s, marks=pytest.mark.slow) for s in ("buffer", "texel")), "image"],
+)
+def test_our_executor_streams_any_bundle(net: nn.Module, tmp_path: Path, storage: Storage) -> None:
+    """No budget when it is compiled; and from then on any: the same bits as with all weights."""
+    path = tmp_path / "net.smartmem"
+    compile_model(net, INPUTS, targets=("llvmpipe",), out=path, storage=storage)
+    expected = load(path, "llvmpipe", executor="smartmem")(*INPUTS)
+    session = load(path, "llvmpipe", budget=1.0)
+    whole = session.module.stream_stats()["whole_budget_bytes"]
+    smallest = session.module.stream_stats()["smallest_budget_bytes"]
+    assert smallest < 0.6 * whole
+    for budget in (smallest, "60%", 0.8, whole):
+        session.set_budget(budget)
+        for _ in range(3):
+            for found, wanted in zip(session(*INPUTS), expected, strict=True):
+                assert torch.equal(found, wanted)
+        stats = session.module.stream_stats()
+        assert stats["pinned_bytes"] + stats["arena_bytes"] <= stats["budget_bytes"]
+        assert (stats["streamed_bytes"] == 0) == (stats["steps"] == 1) == (budget == whole)
+        assert len(session.module.profile()) == session.module.stats()["commands"]
+    with pytest.raises(UserError, match=f"the smallest feasible one is {smallest} bytes"):
+        session.set_budget(smallest - 1)
+    assert torch.equal(session(*INPUTS)[0], expected[0])
+
+
+@pytest.mark.vulkan
+@pytest.mark.native
+def test_verbs_take_a_budget(
+    streamed: Callable[[str], Path],
+    net: nn.Module,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    path = tmp_path / "net.smartmem"
+    compile_model(net, INPUTS, targets=("llvmpipe",), out=path)
+    run = ["run", str(path), "--device", "llvmpipe", "--budget", "60%"]
+    assert main([*run, "--json"]) == 0
+    moved = json.loads(capsys.readouterr().out)["streaming"]
+    assert moved["streamed_bytes"] > 0 and moved["hidden_ms"] <= moved["moving_ms"]
+    assert main(run) == 0
+    assert "in each run" in capsys.readouterr().out
+    assert main(["run", str(path), "--device", "llvmpipe", "--budget", "1KiB"]) == 1
+    assert "too small" in capsys.readouterr().err
+    assert main(["run", str(streamed("cpu")), "--budget", "50%"]) == 1
+    assert "for our own executor" in capsys.readouterr().err

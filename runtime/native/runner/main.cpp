@@ -123,6 +123,7 @@ Report measure(const Options& options) {
   for (int i = 0; i < options.runs; ++i) samples.push_back(program.run());
   report.warm = warm_of(samples);
   report.busy_ms = program.gpu_ms();
+  report.streaming = program.streaming();
   report.replays = options.replays;
   report.differing_replays = program.differing_replays(options.replays);
   if (report.differing_replays > 0 && report.reason.empty()) {
@@ -132,6 +133,8 @@ Report measure(const Options& options) {
   report.drift = program.drift(options.drift_s);
   if (options.profiles) report.profile = program.profile();
   report.memory = read_memory();
+  uint64_t now_bytes = 0;
+  sm_device_get_memory(device.get(), &now_bytes, &report.device_peak_bytes);
   return report;
 }
 

@@ -22,6 +22,28 @@ std::vector<double> every_second(const std::vector<double>& samples, size_t firs
   return found.empty() ? samples : found;
 }
 
+using Spans = std::vector<std::pair<int64_t, int64_t>>;
+
+// Their union, as spans that do not touch.
+Spans merged(Spans spans) {
+  std::sort(spans.begin(), spans.end());
+  Spans found;
+  for (const auto& [start, end] : spans) {
+    if (!found.empty() && start <= found.back().second) {
+      found.back().second = std::max(found.back().second, end);
+    } else {
+      found.emplace_back(start, end);
+    }
+  }
+  return found;
+}
+
+double length_ms(const Spans& spans) {
+  double total = 0;
+  for (const auto& [start, end] : spans) total += static_cast<double>(end - start) * 1e-6;
+  return total;
+}
+
 bool same_content(const std::vector<Tensor>& a, const std::vector<Tensor>& b) {
   return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](const Tensor& x, const Tensor& y) {
     return x.content == y.content;
@@ -46,10 +68,22 @@ Program::Program(const sm_bundle* bundle, sm_device* device, const Options& opti
   const Stopwatch watch;
   const char* target = options.target.empty() ? nullptr : options.target.c_str();
   const char* cache = options.cache_folder.empty() ? nullptr : options.cache_folder.c_str();
+  const bool streams = options.budget > 0;
+  const auto open = streams ? sm_bundle_stream : sm_bundle_load;
   model_ = make<Model>(
-      [&](sm_model** model) { call(sm_bundle_load, bundle, device, target, cache, model); });
-  session_ = make<Session>(
-      [&](sm_session** session) { call(sm_session_create, model_.get(), session); });
+      [&](sm_model** model) { call(open, bundle, device, target, cache, model); });
+  uint64_t smallest = 0;
+  uint64_t whole = 0;
+  sm_model_get_budgets(model_.get(), &smallest, &whole);
+  const double share = options.budget_is_share ? static_cast<double>(whole) : 1;
+  const auto budget = static_cast<uint64_t>(options.budget * share);
+  session_ = make<Session>([&](sm_session** session) {
+    if (streams) {
+      call(sm_session_create_within, model_.get(), budget, session);
+    } else {
+      call(sm_session_create, model_.get(), session);
+    }
+  });
   load_.milliseconds = watch.milliseconds();
   sm_model_get_stats(model_.get(), &load_.stats);
 }
@@ -80,6 +114,40 @@ void Program::wait() {
   std::fprintf(stderr, "smartmem-run: no answer within %g s\n",
                static_cast<double>(time_limit_ns_) / 1e9);
   std::_Exit(kDeviceExit);
+}
+
+std::optional<Streaming> Program::streaming() const {
+  uint64_t smallest = 0;
+  uint64_t whole = 0;
+  sm_model_get_budgets(model_.get(), &smallest, &whole);
+  if (whole == 0) return std::nullopt;
+  Streaming found = {};
+  call(sm_session_get_stream, session_.get(), &found.stats);
+  size_t count = 0;
+  call(sm_session_get_intervals, session_.get(), static_cast<sm_interval*>(nullptr), size_t{0},
+       &count);
+  std::vector<sm_interval> intervals(count);
+  call(sm_session_get_intervals, session_.get(), intervals.data(), intervals.size(), &count);
+  Spans steps;
+  Spans moves;
+  for (const sm_interval& interval : intervals) {
+    Spans& spans = interval.kind == SM_INTERVAL_STEP ? steps : moves;
+    spans.emplace_back(interval.start_ns, interval.end_ns);
+  }
+  steps = merged(steps);
+  moves = merged(moves);
+  found.step_ms = length_ms(steps);
+  found.moving_ms = length_ms(moves);
+  Spans common;
+  for (const auto& [start, end] : steps) {
+    for (const auto& [other_start, other_end] : moves) {
+      const auto first = std::max(start, other_start);
+      const auto last = std::min(end, other_end);
+      if (first < last) common.emplace_back(first, last);
+    }
+  }
+  found.hidden_ms = length_ms(common);
+  return found;
 }
 
 double Program::gpu_ms() const {

@@ -1,6 +1,7 @@
 // Loading, running, timing.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -32,6 +33,15 @@ struct Window {
   double median_ms;
 };
 
+// How weights moved in the last run. `hidden_ms`: of `moving_ms`, in which they were read or copied,
+// that in which steps ran, too.
+struct Streaming {
+  sm_stream_stats stats;
+  double step_ms;
+  double moving_ms;
+  double hidden_ms;
+};
+
 // The form and the content of an input or output.
 struct Tensor {
   sm_tensor form;
@@ -50,6 +60,8 @@ class Program {
   // One call, the copies included: milliseconds. Ends the process past the time limit.
   double run();
   double gpu_ms() const;
+  // Nothing where all weights are loaded.
+  std::optional<Streaming> streaming() const;
   // Of `count` more calls, those with other bits than the outputs of the last.
   int differing_replays(int count);
   // The median time of a run in each second of so many.

@@ -28,6 +28,31 @@ int count(const std::string& name, const std::string& text, int least) {
   return static_cast<int>(value);
 }
 
+// Bytes (512MiB, 1.5GB), or a part of all weights (50%).
+void take_budget(Options& options, const std::string& text) {
+  struct Unit {
+    const char* name;
+    double factor;
+  };
+  constexpr double kKilo = 1e3, kKibi = 1024;
+  const Unit units[] = {{"KiB", kKibi},         {"MiB", kKibi * kKibi},
+                        {"GiB", kKibi * kKibi * kKibi}, {"KB", kKilo},
+                        {"MB", kKilo * kKilo},  {"GB", kKilo * kKilo * kKilo},
+                        {"B", 1},               {"%", 1e-2},
+                        {"", 1}};
+  const size_t digits = text.find_first_not_of("0123456789.");
+  const std::string unit = digits == std::string::npos ? "" : text.substr(digits);
+  for (const Unit& known : units) {
+    if (unit != known.name) continue;
+    options.budget = known.factor * number("--budget", text.substr(0, digits), 0);
+    options.budget_is_share = unit == "%";
+    if (options.budget <= 0 || (options.budget_is_share && options.budget > 1)) break;
+    return;
+  }
+  fail(SM_INVALID_ARGUMENT, "--budget: '", text, "' is no size, such as 512MiB, and no share of ",
+       "the weights, such as 50%");
+}
+
 // What stands after the option's name.
 void take(Options& options, const std::string& name, const std::string& text) {
   if (name == "--target") {
@@ -44,6 +69,8 @@ void take(Options& options, const std::string& name, const std::string& text) {
     options.output_folder = text;
   } else if (name == "--cache") {
     options.cache_folder = text;
+  } else if (name == "--budget") {
+    take_budget(options, text);
   } else if (name == "--runs") {
     options.runs = count(name, text, 1);
   } else if (name == "--replays") {
@@ -71,6 +98,8 @@ smartmem-run --devices                      what devices there are, as JSON
   --expect FILE      what an output must be, .npy or raw bytes; once for each output
   --tolerance X      relative L2 distance allowed for outputs of floats (1e-4)
   --output-dir DIR   writes the outputs there, as 0.npy, 1.npy, ...
+  --budget SIZE      the most device memory for weights: 512MiB, or 50% of them; what does not fit
+                     is read from the archive in each run, with the same outputs
   --runs N           timed warm runs (20)
   --replays N        further runs whose outputs must have the same bits (0)
   --drift SECONDS    keeps running for so long, and tells the time of a run second by second

@@ -22,6 +22,8 @@ struct Options {
   double tolerance = 1e-4;
   std::string output_folder;
   std::string cache_folder;
+  double budget = 0;          // for weights: bytes, or a share of them; 0: all are loaded
+  bool budget_is_share = false;
   int runs = 20;
   int replays = 0;
   double drift_s = 0;

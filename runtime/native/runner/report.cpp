@@ -17,6 +17,17 @@ std::string milliseconds(double time_ms) {
   return digits;
 }
 
+constexpr const char* kCopies[] = {"by the host", "on a queue of their own", "between kernels"};
+
+// Device memory of weights and of one call, without what they are read through.
+uint64_t device_bytes(const Report& report) {
+  const sm_model_stats& stats = report.loads.front().stats;
+  const uint64_t streamed =
+      report.streaming ? report.streaming->stats.pinned_bytes + report.streaming->stats.arena_bytes
+                       : 0;
+  return stats.weights_bytes + stats.transient_bytes + streamed;
+}
+
 const char* status_of(const Report& report) { return report.reason.empty() ? "ok" : "wrong"; }
 
 void write_device(JsonWriter& json, const sm_device_info& info) {
@@ -69,12 +80,33 @@ void write_times(JsonWriter& json, const Report& report) {
   json.end_list();
 }
 
+void write_streaming(JsonWriter& json, const Streaming& streaming) {
+  const sm_stream_stats& stats = streaming.stats;
+  json.key("streaming")
+      .begin_object()
+      .member("budget_bytes", stats.budget_bytes)
+      .member("smallest_budget_bytes", stats.smallest_budget_bytes)
+      .member("whole_budget_bytes", stats.whole_budget_bytes)
+      .member("fixed_bytes", stats.fixed_bytes)
+      .member("pinned_bytes", stats.pinned_bytes)
+      .member("arena_bytes", stats.arena_bytes)
+      .member("staging_bytes", stats.staging_bytes)
+      .member("streamed_bytes", stats.streamed_bytes)
+      .member("steps", stats.steps)
+      .member("copies", kCopies[stats.copies])
+      .member("step_ms", streaming.step_ms)
+      .member("moving_ms", streaming.moving_ms)
+      .member("hidden_ms", streaming.hidden_ms)
+      .end_object();
+}
+
 void write_memory(JsonWriter& json, const Report& report) {
   const sm_model_stats& stats = report.loads.front().stats;
   json.member("peak_host_bytes", report.memory.peak_bytes)
       .member("pss_bytes", report.memory.proportional_bytes)
       .member("swap_pss_bytes", report.memory.swapped_bytes)
-      .member("device_bytes", stats.weights_bytes + stats.transient_bytes)
+      .member("device_bytes", device_bytes(report))
+      .member("device_peak_bytes", report.device_peak_bytes)
       .key("counts")
       .begin_object()
       .member("kernels", stats.kernels)
@@ -102,6 +134,7 @@ std::string to_json(const Report& report) {
   write_times(json, report);
   json.member("replays", static_cast<uint64_t>(report.replays))
       .member("differing_replays", static_cast<uint64_t>(report.differing_replays));
+  if (report.streaming) write_streaming(json, *report.streaming);
   write_memory(json, report);
   json.key("outputs").begin_list();
   for (const std::string& file : report.output_files) json.value(file);
@@ -110,7 +143,6 @@ std::string to_json(const Report& report) {
 }
 
 std::string to_text(const Report& report) {
-  const sm_model_stats& stats = report.loads.front().stats;
   std::string lines = text("device   ", report.device.name, " (", report.device.driver, ", ",
                            version_text(report.device.api_version), ")\n");
   for (const Load& load : report.loads) {
@@ -123,7 +155,14 @@ std::string to_text(const Report& report) {
                 milliseconds(report.warm.min), " of ", report.warm.runs, " runs, ",
                 milliseconds(report.busy_ms), " on the GPU\n");
   lines += text("memory   ", report.memory.peak_bytes >> 20, " MiB at most in this process, ",
-                (stats.weights_bytes + stats.transient_bytes) >> 20, " MiB of the device\n");
+                device_bytes(report) >> 20, " MiB of the device\n");
+  if (report.streaming) {
+    const Streaming& streaming = *report.streaming;
+    lines += text("weights  ", streaming.stats.streamed_bytes >> 20, " MiB read in each run, ",
+                  kCopies[streaming.stats.copies], "; moved for ",
+                  milliseconds(streaming.moving_ms), ", ", milliseconds(streaming.hidden_ms),
+                  " of them while kernels ran\n");
+  }
   if (report.replays > 0) {
     lines += text("replays  ", report.differing_replays, " of ", report.replays, " differ\n");
   }

@@ -25,6 +25,8 @@ struct Report {
   int differing_replays = 0;
   std::vector<Window> drift;
   Memory memory;
+  std::optional<Streaming> streaming;
+  uint64_t device_peak_bytes = 0;
   std::vector<std::pair<std::string, double>> profile;
   std::vector<std::string> output_files;
 };

@@ -26,7 +26,7 @@ strtod strtoull unlink write
 # Of the compiler and its C++ library, which each system has its own of.
 COMPILERS = re.compile(
     r"_Z|__cxa_|__gxx_|_Unwind_|_GLOBAL_OFFSET_TABLE_|__errno_location|__libc_single_threaded"
-    r"|__\w+[sdt]i\d$"
+    r"|__cpu_\w+|__\w+[sdt]i\d$"
 )
 
 

@@ -173,3 +173,22 @@ def test_the_devices_are_listed() -> None:
     first = json.loads(run("--devices").stdout)["devices"][0]
     names = [device.name for device in native_api.devices()]
     assert first["name"] == names[0] and first["offers"]["name"] == names[0]
+
+
+@pytest.mark.parametrize("budget", ["100%", "16", "0.5KiB"])
+def test_weights_under_a_budget(budget: str, bundle: Path, tmp_path: Path) -> None:
+    x = np.arange(16, dtype=np.float32).reshape(2, 8)
+    found = report(bundle, *io(tmp_path, x, x), "--budget", budget, "--replays", 2)
+    assert (found["status"], found["differing_replays"]) == ("ok", 0)
+    streaming = found["streaming"]
+    assert streaming["smallest_budget_bytes"] <= streaming["budget_bytes"]
+    assert streaming["pinned_bytes"] + streaming["arena_bytes"] <= 512
+    assert "weights " in run(bundle, "--budget", budget).stdout
+
+
+@pytest.mark.parametrize(
+    ("budget", "why"),
+    [("1B", "the smallest feasible one is"), ("half", "is no size"), ("120%", "is no size")],
+)
+def test_a_budget_that_cannot_be_kept(budget: str, why: str, bundle: Path) -> None:
+    assert why in run(bundle, "--budget", budget, code=UserError.exit_code).stderr
