@@ -9,6 +9,10 @@ tensors. Process memory is the high-water mark over what the process held before
 loaded: these, code and buffers for reading. Cold is from there to the first output, with the
 archive thrown out of the file cache first. Outputs are compared bit by bit with the preloaded
 artefact's.
+
+With ``--executor smartmem`` one bundle without a budget runs in our executor, under budgets given
+when it is loaded, beside itself with all weights loaded. Device memory is then what the executor
+allocated at most, staging among it; what moved while steps ran is from its intervals.
 """
 
 from __future__ import annotations
@@ -36,6 +40,7 @@ from smartmem.benchmarks.markdown import with_tables
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "streaming.md"
 _PRELOADED = "100%"
+_LOADED = "none"
 _SHARES = (_PRELOADED, "50%", "25%", "smallest")
 _ROUNDS = 3
 _WARM_RUNS = 8
@@ -47,19 +52,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("file", type=Path, help="the results: read, added to, and written")
     parser.add_argument("names", nargs="*", help="models of the suite, NAME or NAME/SIZE")
     parser.add_argument("--target", default="cpu")
+    parser.add_argument("--executor", choices=("iree", "smartmem"), default="iree")
+    parser.add_argument("--budget", help=argparse.SUPPRESS)
     parser.add_argument("--render", action="store_true", help="write the page")
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args(argv)
     if options.worker:
-        print(json.dumps(_work(options.file, options.target)))
+        print(json.dumps(_work(options.file, options.target, options.executor, options.budget)))
         return 0
     if options.names:
         data = json.loads(options.file.read_text(encoding="utf-8")) if options.file.exists() else {}
         data = {**_machine(), "rows": data.get("rows", [])}
         for name in options.names:
-            row = measure(name, options.target)
-            same = (row["model"], row["target"])
-            data["rows"] = [r for r in data["rows"] if (r["model"], r["target"]) != same] + [row]
+            is_ours = options.executor == "smartmem"
+            row = (measure_ours if is_ours else measure)(name, options.target)
+            data["rows"] = [r for r in data["rows"] if _identity(r) != _identity(row)] + [row]
             options.file.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
     if options.render:
         render(json.loads(options.file.read_text(encoding="utf-8")))
@@ -122,15 +129,61 @@ def measure(name: str, target: str) -> dict[str, Any]:
     }
 
 
-def _run(path: Path, target: str) -> dict[str, Any]:
+def _identity(row: Mapping[str, Any]) -> tuple[str, str, str]:
+    return row["model"], row["target"], row.get("executor", "iree")
+
+
+def measure_ours(name: str, target: str) -> dict[str, Any]:
+    """One model in our executor under all budgets, and with all its weights loaded."""
+    from smartmem.benchmarks.models import suite
+    from smartmem.compiler import compile_model
+
+    with tempfile.TemporaryDirectory(prefix="smartmem-") as folder:
+        path = Path(folder) / "model.smartmem"
+        compile_model(*suite.build(name), targets=(target,), out=path)
+        whole = _run(path, target, "smartmem", _PRELOADED)["streaming"]
+        least = whole["smallest_budget_bytes"]
+        wanted: dict[str, str | None] = {_LOADED: None, _PRELOADED: _PRELOADED}
+        for share in _SHARES[1:-1]:
+            size_bytes = whole["whole_budget_bytes"] * int(share[:-1]) // 100
+            if size_bytes > least:
+                wanted[share] = str(size_bytes)
+        wanted[_SHARES[-1]] = str(least)
+        runs: dict[str, list[dict[str, Any]]] = {share: [] for share in wanted}
+        for _ in range(_ROUNDS):
+            for share, budget in wanted.items():
+                runs[share].append(_run(path, target, "smartmem", budget))
+    outputs = runs[_LOADED][0]["outputs"]
+    kept = ("cold_s", "warm_s", "cpu_s", "peak_bytes")
+    return {
+        "model": name,
+        "target": target,
+        "executor": "smartmem",
+        "date": datetime.now(UTC).strftime("%Y-%m-%d"),
+        "load_average": os.getloadavg()[0],
+        "budgets": {
+            share: {
+                "same_outputs": all(run["outputs"] == outputs for run in rows),
+                "device_bytes": max(run["device_bytes"] for run in rows),
+                "streaming": rows[-1]["streaming"],
+                **{key: [run[key] for run in rows] for key in kept},
+            }
+            for share, rows in runs.items()
+        },
+    }
+
+
+def _run(
+    path: Path, target: str, executor: str = "iree", budget: str | None = None
+) -> dict[str, Any]:
     command = [sys.executable, "-m", "smartmem.benchmarks.streaming", str(path), "--worker"]
-    done = subprocess.run(
-        [*command, "--target", target], check=True, capture_output=True, text=True
-    )
+    command += ["--target", target, "--executor", executor]
+    command += [] if budget is None else ["--budget", budget]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
     return json.loads(done.stdout)
 
 
-def _work(path: Path, target: str) -> dict[str, Any]:
+def _work(path: Path, target: str, executor: Any, budget: str | None) -> dict[str, Any]:
     """In a process of its own: cold and warm times, peak memory, and a hash of the outputs."""
     from smartmem.arrays import random_inputs
     from smartmem.runtime.bundle import Bundle
@@ -142,7 +195,7 @@ def _work(path: Path, target: str) -> dict[str, Any]:
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
     before_bytes = _resident("VmRSS")
     start = time.perf_counter()
-    session = Session(bundle, target)
+    session = Session(bundle, target, executor=executor, budget=budget)
     outputs = session.run_flat(inputs)
     cold_s = time.perf_counter() - start
     times_s: list[float] = []
@@ -156,8 +209,20 @@ def _work(path: Path, target: str) -> dict[str, Any]:
         "warm_s": median(times_s),
         "cpu_s": (time.process_time() - busy_s) / _WARM_RUNS,
         "peak_bytes": _resident("VmHWM") - before_bytes,
+        **_ours(session.module, budget),
         "outputs": hashlib.sha256(b"".join(o.tobytes() for o in outputs)).hexdigest(),
     }
+
+
+def _ours(module: Any, budget: str | None) -> dict[str, Any]:
+    """What our executor tells of memory, and of how weights moved in the last run."""
+    from smartmem.runtime import streaming
+    from smartmem.runtime.executor import ExecutorModule
+
+    if not isinstance(module, ExecutorModule):
+        return {}
+    moved = None if budget is None else streaming.summary(module)
+    return {"device_bytes": module.device_memory()[1], "streaming": moved}
 
 
 def _reserved(path: Path, target: str) -> int:
@@ -227,7 +292,7 @@ def tables(data: Mapping[str, Any]) -> Iterator[str]:
         "| CPU ms | cold ms | predicted ms | same bits |"
     )
     yield "|---|---|---|---|---|---|---|---|---|---|"
-    for row in data["rows"]:
+    for row in _rows_of(data, "iree"):
         for share, found in row["budgets"].items():
             plan = found["plan"]
             cells = [
@@ -241,6 +306,41 @@ def tables(data: Mapping[str, Any]) -> Iterator[str]:
                 "yes" if found["same_outputs"] else "NO",
             ]
             yield f"| {' | '.join(cells)} |"
+    yield ""
+    yield "In our executor:"
+    yield ""
+    yield (
+        "| model, target | budget | weights on the device MiB | staging MiB | device at most MiB "
+        "| read in a run MiB | warm ms | CPU ms | cold ms | moving ms | of it hidden ms "
+        "| same bits |"
+    )
+    yield "|" + "---|" * 12
+    for row in _rows_of(data, "smartmem"):
+        for share, found in row["budgets"].items():
+            yield f"| {' | '.join(_our_cells(row, share, found))} |"
+
+
+def _rows_of(data: Mapping[str, Any], executor: str) -> list[dict[str, Any]]:
+    return [row for row in data["rows"] if row.get("executor", "iree") == executor]
+
+
+def _our_cells(row: Mapping[str, Any], share: str, found: Mapping[str, Any]) -> list[str]:
+    moved = found["streaming"]
+    held = ("fixed_bytes", "pinned_bytes", "arena_bytes")
+    sizes = (
+        [sum(moved[key] for key in held), moved["staging_bytes"], found["device_bytes"]]
+        if moved
+        else [None, 0, found["device_bytes"]]
+    )
+    return [
+        f"{row['model']}, {row['target']}",
+        {_LOADED: "none: all loaded", _PRELOADED: "all"}.get(share, share),
+        *("" if size is None else f"{size / 2**20:.1f}" for size in sizes),
+        f"{moved['streamed_bytes'] / 2**20:.1f}" if moved else "0.0",
+        *(f"{1e3 * median(found[key]):.1f}" for key in ("warm_s", "cpu_s", "cold_s")),
+        *(f"{moved[key]:.1f}" if moved else "" for key in ("moving_ms", "hidden_ms")),
+        "yes" if found["same_outputs"] else "NO",
+    ]
 
 
 if __name__ == "__main__":

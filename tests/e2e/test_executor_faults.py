@@ -18,6 +18,7 @@ from torch import nn
 from smartmem.compiler import compile_model
 from smartmem.errors import DeviceError
 from smartmem.runtime import native_api
+from smartmem.runtime.executor import ExecutorModule
 from smartmem.runtime.session import load
 
 pytestmark = [
@@ -84,6 +85,26 @@ def test_a_device_with_memory_of_its_own(faulty: ctypes.CDLL, bundle: Path) -> N
     assert faulty.faulty_live_objects() == 0
 
 
+def test_a_device_that_copies_beside_kernels(faulty: ctypes.CDLL, bundle: Path) -> None:
+    """With a queue for copies only, of a family of its own."""
+    wanted = load(bundle, TARGET, executor="iree")(torch.ones(4, 16))
+    gc.collect()
+    faulty.faulty_split_queues(1)
+    try:
+        session = load(bundle, TARGET, executor="smartmem", budget=BUDGET)
+        for _ in range(3):
+            assert torch.equal(session(torch.ones(4, 16)), wanted)
+        module = session.module
+        assert isinstance(module, ExecutorModule)
+        assert module.stream_stats()["copies"] == "on a queue of their own"
+        assert "step" in {interval.kind for interval in module.intervals()}
+        del session, module
+        gc.collect()
+    finally:
+        faulty.faulty_split_queues(0)
+    assert faulty.faulty_live_objects() == 0
+
+
 # Losing the device takes the same ways out as running out of memory: every seventh call will do.
 @pytest.mark.slow
 @pytest.mark.parametrize("budget", [None, BUDGET])
@@ -112,6 +133,7 @@ def test_each_call_fails_once(
 
 _UNDER_LAYERS = """
 import ctypes
+import gc
 import sys
 import numpy as np
 from smartmem.runtime import native_api
@@ -120,16 +142,20 @@ faulty = ctypes.CDLL(sys.argv[1])
 set_vulkan = native_api.library().sm_set_vulkan
 set_vulkan.argtypes = [ctypes.c_void_p]
 set_vulkan(ctypes.cast(faulty.faulty_get_instance_proc_addr, ctypes.c_void_p))
-for budget in (None, "75%", "100%"):
+for queues, budget in ((0, None), (0, "75%"), (0, "100%"), (1, None), (1, "75%")):
+    faulty.faulty_split_queues(queues)
     session = load(sys.argv[2], "llvmpipe", executor="smartmem", budget=budget)
     for _ in range(3):
         session.run_flat([np.ones((4, 16), np.float32)])
     session.module.profile()
     if budget is not None:
-        assert session.module.stream_stats()["copies"] == "between kernels"
+        how = "on a queue of their own" if queues else "between kernels"
+        assert session.module.stream_stats()["copies"] == how
         assert session.module.intervals()
         session.set_budget("80%")
         session.run_flat([np.ones((4, 16), np.float32)])
+    del session
+    gc.collect()
 """
 
 

@@ -1,7 +1,8 @@
 // The system's Vulkan with faults: what hardware here cannot be made to do.
 //
 // sm_set_vulkan(faulty_get_instance_proc_addr) puts it between the executor and the loader. Devices
-// call themselves discrete, so that staging is used. The n-th call that may fail does, and all
+// call themselves discrete, so that staging is used, and if asked have a family of queues that only
+// copy (in truth the only queue that there is). The n-th call that may fail does, and all
 // objects that were made and not destroyed are counted.
 #include <dlfcn.h>
 
@@ -16,12 +17,19 @@ namespace {
 std::atomic<long> calls_to_failure{-1};
 std::atomic<int> failure{VK_SUCCESS};
 std::atomic<long> live_objects{0};
+std::atomic<bool> splits_queues{false};
 PFN_vkGetInstanceProcAddr get_real_instance = nullptr;
 PFN_vkGetDeviceProcAddr get_real_device = nullptr;
 
 bool fails() { return calls_to_failure.load() >= 0 && calls_to_failure.fetch_sub(1) == 0; }
 
 VkResult injected() { return static_cast<VkResult>(failure.load()); }
+
+void use_one_family(VkCommandPoolCreateInfo& info) { info.queueFamilyIndex = 0; }
+void use_one_family(VkBufferCreateInfo& info) { info.sharingMode = VK_SHARING_MODE_EXCLUSIVE; }
+void use_one_family(VkImageCreateInfo& info) { info.sharingMode = VK_SHARING_MODE_EXCLUSIVE; }
+template <class Info>
+void use_one_family(Info&) {}
 
 // Functions that make one object, and those that destroy one.
 #define CREATING(F)                                                        \
@@ -60,7 +68,9 @@ VkResult injected() { return static_cast<VkResult>(failure.load()); }
   VkResult name(VkDevice device, const Info* info, const VkAllocationCallbacks* memory, \
                 Object* object) {                                                      \
     if (fails()) return injected();                                                    \
-    const VkResult result = real_##name(device, info, memory, object);                 \
+    Info changed = *info;                                                              \
+    if (splits_queues) use_one_family(changed);                                        \
+    const VkResult result = real_##name(device, &changed, memory, object);             \
     if (result == VK_SUCCESS) ++live_objects;                                          \
     return result;                                                                     \
   }
@@ -105,6 +115,37 @@ void vkGetPhysicalDeviceProperties2(VkPhysicalDevice device, VkPhysicalDevicePro
   found->properties.deviceType = VK_PHYSICAL_DEVICE_TYPE_DISCRETE_GPU;
 }
 
+// A second family, of which nothing below learns: its queue and pools are the first one's, and
+// what the two would share has one owner.
+PFN_vkGetPhysicalDeviceQueueFamilyProperties real_vkGetPhysicalDeviceQueueFamilyProperties =
+    nullptr;
+PFN_vkCreateDevice real_vkCreateDevice = nullptr;
+PFN_vkGetDeviceQueue real_vkGetDeviceQueue = nullptr;
+
+void vkGetPhysicalDeviceQueueFamilyProperties(VkPhysicalDevice device, uint32_t* count,
+                                              VkQueueFamilyProperties* families) {
+  if (!splits_queues || families == nullptr || *count < 2) {
+    real_vkGetPhysicalDeviceQueueFamilyProperties(device, count, families);
+    if (splits_queues) ++*count;
+    return;
+  }
+  uint32_t one = 1;
+  real_vkGetPhysicalDeviceQueueFamilyProperties(device, &one, families);
+  families[1] = families[0];
+  families[1].queueFlags = VK_QUEUE_TRANSFER_BIT;
+}
+
+VkResult vkCreateDevice(VkPhysicalDevice physical, const VkDeviceCreateInfo* info,
+                        const VkAllocationCallbacks* memory, VkDevice* device) {
+  VkDeviceCreateInfo changed = *info;
+  if (splits_queues) changed.queueCreateInfoCount = 1;
+  return real_vkCreateDevice(physical, &changed, memory, device);
+}
+
+void vkGetDeviceQueue(VkDevice device, uint32_t family, uint32_t number, VkQueue* queue) {
+  real_vkGetDeviceQueue(device, splits_queues ? 0 : family, number, queue);
+}
+
 #define WRAP(name, ...)                                                      \
   if (std::strcmp(wanted, #name) == 0) {                                     \
     real_##name = reinterpret_cast<PFN_##name>(real);                        \
@@ -118,6 +159,7 @@ PFN_vkVoidFunction get_device(VkDevice device, const char* wanted) {
   WRAP(vkCreateComputePipelines)
   WRAP(vkQueueSubmit)
   WRAP(vkWaitSemaphores)
+  WRAP(vkGetDeviceQueue)
   return real;
 }
 
@@ -137,6 +179,8 @@ PFN_vkVoidFunction faulty_get_instance_proc_addr(VkInstance instance, const char
     return reinterpret_cast<PFN_vkVoidFunction>(get_device);
   }
   WRAP(vkGetPhysicalDeviceProperties2)
+  WRAP(vkGetPhysicalDeviceQueueFamilyProperties)
+  WRAP(vkCreateDevice)
   return real;
 }
 
@@ -148,6 +192,9 @@ void faulty_arm(long calls, int result) {
 
 // Whether the armed call has been made.
 int faulty_has_failed(void) { return calls_to_failure.load() < 0 && failure.load() != VK_SUCCESS; }
+
+// For devices opened afterwards.
+void faulty_split_queues(int yes) { splits_queues = yes != 0; }
 
 long faulty_live_objects(void) { return live_objects.load(); }
 }

@@ -52,7 +52,9 @@ class Device {
   // The families of both queues, for what they share; one where they are of one.
   const std::vector<uint32_t>& families() const { return families_; }
   // Whether copies can go on beside kernels.
-  bool has_copy_queue() const { return copy_.handle != compute_.handle; }
+  bool has_copy_queue() const {
+    return copy_.family != compute_.family || copy_.number != compute_.number;
+  }
   // Of the device, whether used or not.
   std::vector<std::string> extension_names() const;
   // Whether kernels can fetch texels of this format from a buffer.
