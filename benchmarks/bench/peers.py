@@ -35,7 +35,9 @@ PEERS = {
         Peer("inductor", f"{_HOME}.inductor", ("torch",)),
         Peer("ncnn", f"{_HOME}.ncnn_peer", ("ncnn", "pnnx"), _SETUP),
         Peer("ncnn-fp16", f"{_HOME}.ncnn_fp16", ("ncnn", "pnnx"), _SETUP),
+        Peer("mnn", f"{_HOME}.mnn_peer", ("MNN", "onnx", "onnxscript"), _SETUP),
         Peer("ort", f"{_HOME}.ort", ("onnx", "onnxscript", "onnxruntime"), _SETUP),
+        Peer("ort-webgpu", f"{_HOME}.ort_webgpu", ("onnx", "onnxscript", "onnxruntime"), _SETUP),
     )
 }
 

@@ -28,7 +28,8 @@ SIZES = ("full", "bench", "tiny")
     "--against",
     default="eager,iree",
     show_default=True,
-    help="Contenders besides smartmem, with commas: iree, eager, inductor, ncnn, ncnn-fp16, ort.",
+    help="Contenders besides smartmem, with commas: iree, eager, inductor, ncnn, ncnn-fp16, mnn, "
+    "ort, ort-webgpu.",
 )
 @click.option("--runs", type=click.IntRange(min=1), default=20, show_default=True)
 @click.option(
