@@ -59,12 +59,16 @@ def load(task: Task, candidate: Candidate) -> Loaded:
     inputs = load_cases(task.folder / INPUTS)
     expected = load_cases(task.folder / EXPECTED)
     calls = 0
+    left: list[Any] = []
 
     def run(arrays: Any) -> Any:
         nonlocal calls
         calls += 1
         if words[0] in ("crash", "exit", "hang", "grow", "raise") and calls == int(words[1]):
             _misbehave(words[0])
+        if words[0] == "leak":
+            left.append(np.ones(40 * _MIB, np.uint8))
+            time.sleep(0.05)
         if words[0] == "slow":
             time.sleep(0.02)
         case = next(i for i, c in enumerate(inputs) if np.array_equal(c[0], arrays[0]))

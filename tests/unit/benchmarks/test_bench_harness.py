@@ -142,6 +142,14 @@ def test_memory_is_bounded(measure: Measure) -> None:
     assert rows["good"].status == "ok"
 
 
+@pytest.mark.slow
+def test_memory_is_bounded_where_each_call_is_short(measure: Measure) -> None:
+    limits = replace(LIMITS, memory_bytes=400 << 20)
+    rows = measure(bad="leak", good="fine", limits=limits, plan=Plan(runs=60))
+    assert rows["bad"].status == "memory"
+    assert rows["good"].status == "ok"
+
+
 def test_resident_bytes_sees_a_group() -> None:
     code = "x = bytearray(64 << 20); print(1, flush=True); input()"
     with subprocess.Popen(
