@@ -96,7 +96,7 @@ def _grown(anchor: Any, fits: Fits, places: Mapping[Any, float]) -> list[Any]:
     members, inside, tainted = [anchor], {anchor.operation.results[0]}, set[Any]()
     # Readers of what is inside or tainted, by their places, the first of which is next. Once no
     # reader of what is inside is left (``direct``), nothing can join any more.
-    waiting = {places[reader.operation]: reader for reader in _readers(anchor)}
+    waiting = _by_place(_readers(anchor), places)
     order, direct = sorted(waiting), set(waiting)
     while direct:
         place = heappop(order)
@@ -107,12 +107,18 @@ def _grown(anchor: Any, fits: Fits, places: Mapping[Any, float]) -> list[Any]:
         (inside if joins else tainted).update(op.operation.results)
         if joins:
             members.append(op)
-        following = {places[reader.operation]: reader for reader in _readers(op)}
+        following = _by_place(_readers(op), places)
         for new in following.keys() - waiting.keys():
             heappush(order, new)
         waiting |= following
         direct |= following.keys() if joins else set()
     return members
+
+
+def _by_place(readers: Sequence[Any], places: Mapping[Any, float]) -> dict[float, Any]:
+    """``readers`` that have results, by their places."""
+    made = [(reader.operation.results, reader) for reader in readers]
+    return {places[results[0]]: reader for results, reader in made if len(results)}
 
 
 def _with_one_result(members: Sequence[Any]) -> list[Any]:
@@ -167,7 +173,12 @@ class FuseBlocksPass:
         blocks = fused = 0
         for function in functions(module):
             ops = block_ops(function)
-            places = {op.operation: float(place) for place, op in enumerate(ops)}
+            # By result: marks change what an operation is to a dictionary.
+            places = {
+                result: float(place)
+                for place, op in enumerate(ops)
+                for result in op.operation.results
+            }
             for op in ops:
                 if isinstance(op, AttentionOp):
                     if attention_row_kernel(op, self.device, self.lanes).taken:
@@ -189,7 +200,7 @@ class FuseBlocksPass:
         members = _with_one_result(_grown(op, _follows, places))
         relayouts = _written_row_major(members[-1])
         for relayout in relayouts:
-            places.setdefault(relayout.operation, places[members[-1].operation] + 0.5)
+            places.setdefault(relayout.result, places[members[-1].operation.results[0]] + 0.5)
         return members + relayouts
 
     def _row_chain(self, op: ReduceOp, places: dict[Any, float]) -> list[Any]:

@@ -97,7 +97,7 @@ def _only_inside(op: Any, members: Sequence[Any]) -> bool:
 
 def with_producers(members: Sequence[Any], rows: Rows, places: Mapping[Any, float]) -> list[Any]:
     """``members`` and the ops before them that can be computed with them and that only they read,
-    in program order, which ``places`` gives by operation.
+    in program order, which ``places`` gives by result.
 
     What a sum of products can compute as it writes is left to it, where the rows are then read
     from one tensor all the same.
@@ -112,7 +112,7 @@ def with_producers(members: Sequence[Any], rows: Rows, places: Mapping[Any, floa
             found.append(op)
             pending += op.operation.operands
     joined: list[Any] = []
-    for op in sorted(found, key=lambda op: places[op.operation]):
+    for op in sorted(found, key=lambda op: places[_result(op)]):
         if rows.takes(op, [_result(m) for m in joined]):
             joined.append(op)
     if not all(_only_inside(op, joined) for op in joined[:-1]):

@@ -279,3 +279,23 @@ func.func @columns(%x: tensor<6x4x8xf32>) -> (tensor<6x8xf32>, tensor<6x8xf32>, 
   %4 = "layout.elementwise"(%3) {fn = "sqrt", operandSegmentSizes = array<i32: 1, 0, 0>} : (tensor<4xf32>) -> tensor<4xf32>
   return %1, %2, %4 : tensor<6x8xf32>, tensor<6x8xf32>, tensor<4xf32>
 }
+
+// -----
+
+#last = #layout.repr<array<i64: 0, 2, 3, 1>, [], [], "buffer">
+#kernel = #layout.repr<array<i64: 2, 3, 1, 0>, [], [], "buffer">
+
+// What follows a second kernel may be in a first one's block already.
+
+// CHECK-LABEL: func.func @taken
+// CHECK-NEXT: "layout.conv"{{.*}}block = 0
+// CHECK-NEXT: "layout.softmax"{{.*}}block = 1
+// CHECK-NEXT: "layout.view"(%{{.*}}) {index_map
+// CHECK-NEXT: "layout.elementwise"{{.*}}block = 0{{.*}}fn = "add"
+func.func @taken(%x: tensor<1x8x6x5xf32, #last>, %y: tensor<1x6x5x8xf32>, %w: tensor<8x1x3x3xf32, #kernel>) -> tensor<1x8x6x5xf32, #last> {
+  %0 = "layout.conv"(%x, %w) {dilations = array<i64: 1, 1>, groups = 8, pad_high = array<i64: 1, 1>, pad_low = array<i64: 1, 1>, strides = array<i64: 1, 1>} : (tensor<1x8x6x5xf32, #last>, tensor<8x1x3x3xf32, #kernel>) -> tensor<1x8x6x5xf32, #last>
+  %1 = "layout.softmax"(%y) {dim = 3, log = false} : (tensor<1x6x5x8xf32>) -> tensor<1x6x5x8xf32>
+  %2 = "layout.view"(%1) {index_map = affine_map<(n, c, h, w) -> (n, h, w, c)>} : (tensor<1x6x5x8xf32>) -> tensor<1x8x6x5xf32, #last>
+  %3 = "layout.elementwise"(%0, %2) {fn = "add", operandSegmentSizes = array<i32: 1, 1, 0>} : (tensor<1x8x6x5xf32, #last>, tensor<1x8x6x5xf32, #last>) -> tensor<1x8x6x5xf32, #last>
+  return %3 : tensor<1x8x6x5xf32, #last>
+}
