@@ -41,7 +41,12 @@ STEPS: dict[str, tuple[str, ...]] = {
         "smartmem-select-layouts",
         "smartmem-pack-textures",
     ),
-    "fusion": ("smartmem-fuse-joins", "smartmem-fuse-reads", "smartmem-fuse-blocks"),
+    "fusion": (
+        "smartmem-fuse-products",
+        "smartmem-fuse-joins",
+        "smartmem-fuse-reads",
+        "smartmem-fuse-blocks",
+    ),
     "rewriting": ("smartmem-rewrite-algebra", "smartmem-rewrite-scales"),
 }
 _COUNTED = ("dispatches", "copies", "fills", "layout_dispatches", "layout_bytes", "total_bytes")
