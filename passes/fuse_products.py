@@ -61,7 +61,7 @@ def _followed(value: Any, step: Sequence[ElementwiseOp]) -> Any:
             operands.append(weights.stack(made, 0))
         elif not shape(sides[0]):
             # It may stand behind this place.
-            operands.append(made[0].operation.clone().result)
+            operands.append(sides[0].owner.clone().results[0])
         else:
             operands.append(value)
     fn, element = step[0].attributes["fn"], element_type(step[0].result)

@@ -26,7 +26,7 @@ from smartmem.passes.base import result_bytes
 from smartmem.passes.rules.classes import movement
 
 _SUMS = (AttentionOp, ContractOp, ConvOp)
-# Readers that take columns where they lie. Others want what they read in one piece.
+# Columns are read where they lie in whole vec4.
 _LANES = 4
 # What every Vulkan device lets a kernel see of one buffer (maxStorageBufferRange).
 _MOST_BYTES = 128 * 2**20
@@ -150,7 +150,7 @@ def _form(op: ElementwiseOp, given: Any) -> tuple[Any, ...] | None:
     """
     operands: list[Any] = []
     for value in op.operands:
-        made = producer(value)
+        made: Any = producer(value)
         if value == given:
             operands.append("given")
         elif isinstance(made, arith.ConstantOp) and not shape(value):
