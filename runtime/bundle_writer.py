@@ -251,8 +251,8 @@ def _is_our_file(parts: tuple[str, ...]) -> bool:
         case (name,):
             return name in (MANIFEST_FILE, WEIGHTS_FILE)
         case ("targets", _, name):
-            ours = (VMFB_FILE, PLAN_FILE, REPORT_FILE, SCHEDULE_FILE, TRANSLATED_FILE)
-            return name in ours
+            ours = (VMFB_FILE, PLAN_FILE, REPORT_FILE, SCHEDULE_FILE)
+            return name in (*ours, TRANSLATED_FILE, DISPATCHES_FILE)
         case ("targets", _, folder, name):
             return folder == KERNELS_FOLDER and name.endswith(".spv")
         case _:
