@@ -61,7 +61,7 @@ class Target:
     speeds: Speeds = field(default_factory=Speeds)
     # What its textures hold.
     textures: TextureLimits = field(default_factory=TextureLimits)
-    # How our executor's kernels read weights.
+    # How our executor's kernels read tensors.
     storage: Storage = "buffer"
     # Whether kernels bind whole resources, and add offsets themselves, as IREE's do by default.
     merges_bindings: bool = False

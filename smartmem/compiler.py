@@ -100,7 +100,7 @@ def compile_model(
     ``targets`` are names as ``smartmem compile --target`` takes them. ``cache`` holds what
     iree-compile made before (by default the user's cache folder; ``Cache(None)`` compiles afresh).
     ``disabled_passes``: names of passes to leave out (``pipeline.optional_passes``). ``storage``:
-    how our executor's kernels read weights on Vulkan, as "buffer", "texel", "image" or, by target,
+    how our executor's kernels read tensors on Vulkan, as "buffer", "texel", "image" or, by target,
     "auto". ``budget`` bounds the memory for weights (bytes, ``"512MiB"``, ``"50%"`` of them): what
     does not fit is read from the archive in each run. Without it all weights are loaded once and
     stay. ``fast_math``: arithmetic may be rewritten in ways that change rounding, or that assume

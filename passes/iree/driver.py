@@ -43,7 +43,7 @@ from smartmem.passes.iree.scan import Finding, scan_folder
 from smartmem.passes.iree.schedule import Program, read_program
 from smartmem.passes.iree.streaming import emit, problem_of
 from smartmem.passes.iree.tensors import apart
-from smartmem.passes.iree.textures import bind_weights_as_texels, storage_facts
+from smartmem.passes.iree.textures import bind_as_texels, storage_facts
 from smartmem.passes.rules.kernels import KernelConfig
 from smartmem.passes.rules.textures import Packing
 from smartmem.passes.streaming.planner import check_budget
@@ -194,7 +194,11 @@ def compile_executables(stream_ir: str, target: Target, cache: Cache, packings: 
         f"storage {target.storage}",
     ]
     if target.storage != "buffer":
-        parts += [str(target.textures), *(f"{name} {how}" for name, how in packings.items())]
+        parts += [
+            "activations",
+            str(target.textures),
+            *(f"{name} {how}" for name, how in packings.items()),
+        ]
     key = key_of(stream_ir, parts)
     held = cache.get(key)
     if held is not None:
@@ -254,11 +258,11 @@ def _compile_merged(
 def _with_textures(
     targets_ir: str, plain: Program, target: Target, where: Path, packings: Packings | None
 ) -> tuple[Program, dict[str, Any]]:
-    """The program whose kernels read weights as texels, and how much of them for the report."""
-    textured = bind_weights_as_texels(targets_ir, plain.schedule, target.textures, packings)
+    """The program whose kernels read texels, and how much of what they read for the report."""
+    textured = bind_as_texels(targets_ir, apart(plain.schedule), target.textures, packings)
     _, binary = _serialize(textured.targets_ir, target, where, "textured")
     program = read_program(targets_ir, binary, textured.bindings)
-    return program, storage_facts(program.schedule, textured)
+    return program, storage_facts(apart(program.schedule), textured)
 
 
 def _serialize(

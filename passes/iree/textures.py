@@ -1,13 +1,14 @@
-"""Let kernels read weights as texels, in the SPIR-V of IREE's ``executable-targets`` phase.
+"""Let kernels read tensors as texels, in the SPIR-V of IREE's ``executable-targets`` phase.
 
-Phones read textures through a cache of their own. A binding that only ever holds weights becomes an
-image or a texel buffer (``texture_loads.py``). Legal is decided before anything is edited:
+Phones read textures through a cache of their own. A binding that is only ever read becomes an image
+or a texel buffer (``texture_loads.py``). Legal is decided before anything is edited:
 
 * An **image** where all weights that the binding holds were packed for one of the same width
   (``pack_textures.py``), it reads whole texels of four lanes, and row and column of each follow
   from its index. A weight lies in one kind of memory only: where one of its readers cannot, the
   others do not either.
-* Else a **texel buffer**, where the device's hold that many texels.
+* Else a **texel buffer**, where the device's hold that many texels. So are activations: what makes
+  them writes a buffer, and its readers see the same bytes as texels; nothing is copied.
 * Else the binding stays a **buffer**. The reasons are told.
 """
 
@@ -42,6 +43,10 @@ from smartmem.runtime.schedule import (
 )
 
 _CAPABILITIES = re.compile(r"^(#spirv\.vce<v[\d.]+, \[)")
+# What may be read as texels, and of that what a call computes or is given.
+_ACTIVATIONS = (ResourceKind.INPUT, ResourceKind.TRANSIENT)
+_READABLE = (ResourceKind.CONSTANT, *_ACTIVATIONS)
+_COUNTED = ("image", "texel", "whole_texel", "of", "activation_texel", "activation_of")
 # A kernel's binding: entry point and number.
 Slot = tuple[str, int]
 
@@ -68,25 +73,29 @@ class Textured:
 
 @dataclass
 class _Reader:
-    """A slot with its kernel, and the weights that it holds."""
+    """A slot with its kernel, and the tensors that it holds; ``activations`` where not all of them
+    are weights.
+    """
 
     shader: Op
     found: Found
     uses: list[Use]
     workgroups: tuple[int, int, int]
+    activations: bool
     # Where each load's texel is in an image of ``width``; no image without.
     pairs: list[tuple[Form, Form]] | None = None
     width: int = 0
 
 
-def bind_weights_as_texels(
+def bind_as_texels(
     targets_ir: str,
     schedule: Schedule,
     limits: TextureLimits,
     packings: Mapping[str, Packing] | None = None,
 ) -> Textured:
-    """Convert the bindings of an ``executable-targets`` module that ``schedule`` only ever gives
-    weights: to images of ``packings``, by the archive's entry, and to texel buffers.
+    """Convert the bindings of an ``executable-targets`` module that ``schedule`` only ever lets
+    read: to images of ``packings``, by the archive's entry, and to texel buffers. Its scratch
+    memory must be taken apart into tensors (``tensors.py``).
     """
     module = phase_ir.parse(targets_ir)
     kept: Counter[str] = Counter()
@@ -100,6 +109,8 @@ def bind_weights_as_texels(
             slots[slot] = to_image(reader.found, reader.pairs, reader.width)
         elif _texels(reader) > limits.buffer_texels:
             kept["more texels than a texel buffer holds"] += 1
+        elif any(use.length % reader.found.texel_bytes for use in reader.uses):
+            kept["it ends with a part of a texel"] += 1
         else:
             slots[slot] = to_texels(reader.found)
             _declare_texels(reader.shader)
@@ -110,14 +121,16 @@ def bind_weights_as_texels(
 
 def storage_facts(schedule: Schedule, textured: Textured) -> dict[str, Any]:
     """What the report says: bytes of weights by the kind of memory that they are read from, how
-    many of them kernels fetch as whole texels without dividing in a loop, and why others are not.
+    many of them kernels fetch as whole texels without dividing in a loop, why others are not; and
+    bytes of the activations that kernels read, with those that all of them read as texels.
     """
     readers: dict[int, list[tuple[Slot, Binding]]] = {}
     for dispatch in schedule.dispatches:
         kernel = schedule.kernels[dispatch.kernel]
         for number, use in enumerate(dispatch.uses):
             row = ((kernel.entry, number), kernel.bindings[number])
-            readers.setdefault(use.resource, []).append(row)
+            if use.access is not Access.WRITE:
+                readers.setdefault(use.resource, []).append(row)
     sizes: Counter[str] = Counter()
     for upload in schedule.uploads:
         rows = readers.get(upload.resource, [])
@@ -133,8 +146,14 @@ def storage_facts(schedule: Schedule, textured: Textured) -> dict[str, Any]:
             textured.slots[slot].divisions for slot, _ in rows
         ):
             sizes["whole_texel"] += upload.length
+    for number, resource in enumerate(schedule.resources):
+        if resource.kind not in _ACTIVATIONS or number not in readers:
+            continue
+        sizes["activation_of"] += resource.size_bytes
+        if all(binding.kind is BindingKind.TEXELS for _, binding in readers[number]):
+            sizes["activation_texel"] += resource.size_bytes
     return {
-        **{f"{name}_bytes": sizes[name] for name in ("image", "texel", "whole_texel", "of")},
+        **{f"{name}_bytes": sizes[name] for name in _COUNTED},
         "kept_as_buffers": textured.kept,
         "no_images": textured.no_images,
     }
@@ -142,7 +161,8 @@ def storage_facts(schedule: Schedule, textured: Textured) -> dict[str, Any]:
 
 def _readers(module: Any, schedule: Schedule, kept: Counter[str]) -> Iterable[tuple[Slot, _Reader]]:
     """The slots that could be texels, in the order of the module."""
-    wanted = _weight_slots(schedule)
+    wanted = _read_slots(schedule)
+    kinds = [resource.kind for resource in schedule.resources]
     for shader in phase_ir.named(module.operation, "spirv.module"):
         points = [op for op in phase_ir.body_ops(shader) if op.name == "spirv.EntryPoint"]
         for entry in (phase_ir.symbol_ref(op.attributes["fn"])[0] for op in points):
@@ -155,24 +175,33 @@ def _readers(module: Any, schedule: Schedule, kept: Counter[str]) -> Iterable[tu
                     kept[str(reason)] += 1
                     continue
                 uses = [call.uses[number] for call in calls]
-                yield (entry, number), _Reader(shader, found, uses, calls[0].workgroups)
+                activations = any(kinds[use.resource] in _ACTIVATIONS for use in uses)
+                held = _Reader(shader, found, uses, calls[0].workgroups, activations)
+                yield (entry, number), held
 
 
-def _weight_slots(schedule: Schedule) -> dict[str, dict[int, list[Dispatch]]]:
-    """By entry and number, the calls of those bindings that read weights in every call."""
+def _read_slots(schedule: Schedule) -> dict[str, dict[int, list[Dispatch]]]:
+    """By entry and number, the calls of those bindings that read in every call."""
     calls: dict[int, list[Dispatch]] = {}
     for dispatch in schedule.dispatches:
         calls.setdefault(dispatch.kernel, []).append(dispatch)
 
-    def is_weight(use: Use) -> bool:
+    def is_read(call: Dispatch, use: Use) -> bool:
         kind = schedule.resources[use.resource].kind
-        return kind is ResourceKind.CONSTANT and use.access is Access.READ
+        if use.access is not Access.READ or kind not in _READABLE:
+            return False
+        # Devices bind texels at coarser offsets than other bytes: an activation is read from its
+        # first byte on. What is written meanwhile is no texel.
+        if kind is ResourceKind.CONSTANT:
+            return True
+        others = (other for other in call.uses if other.resource == use.resource)
+        return use.offset == 0 and all(other.access is Access.READ for other in others)
 
     return {
         schedule.kernels[kernel].entry: {
             number: mine
             for number in range(len(mine[0].uses))
-            if all(is_weight(call.uses[number]) for call in mine)
+            if all(is_read(call, call.uses[number]) for call in mine)
         }
         for kernel, mine in calls.items()
     }
@@ -188,6 +217,8 @@ def _choose_images(
     packed = {upload.resource: packings.get(upload.key) for upload in schedule.uploads}
     written = {u.resource for c in schedule.setup for u in c.uses if u.access is not Access.READ}
     for reader in readers.values():
+        if reader.activations:
+            continue
         try:
             reader.width = _width(reader, schedule, packed, written)
             indices = Indices(reader.shader, reader.workgroups)

@@ -97,5 +97,5 @@ storage_option = click.option(
     type=click.Choice(("buffer", "texel", "image", "auto")),
     default="buffer",
     show_default=True,
-    help="How kernels of our Vulkan executor read weights.",
+    help="How kernels of our Vulkan executor read weights and activations.",
 )

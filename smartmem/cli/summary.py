@@ -28,18 +28,20 @@ def report_lines(target: str, report: Mapping[str, Any]) -> list[tuple[str, str]
 
 
 def texture_lines(report: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """In which kinds of memory our executor's kernels read weights, where not all in buffers."""
+    """In which kinds of memory our executor's kernels read tensors, where not all in buffers."""
     held = report.get("storage", {})
     if "of_bytes" not in held:
         return []
     image, texel, whole, every = (
         held[f"{name}_bytes"] for name in ("image", "texel", "whole_texel", "of")
     )
+    activations = f"{size(held['activation_texel_bytes'])} of {size(held['activation_of_bytes'])}"
     kinds = f"{size(image)} in images, {size(texel)} in texel buffers, of {size(every)}"
     reasons = [*held["no_images"].items(), *held["kept_as_buffers"].items()]
     return [
         ("textures", kinds),
         ("whole texels", f"{size(whole)}, without a division in a loop"),
+        ("activations", f"{activations} in texel buffers"),
         *(("not in images", f"{reason} ({count} bindings)") for reason, count in reasons),
     ]
 

@@ -74,6 +74,7 @@ def bundle(net: Net, inputs: Any, tmp_path_factory: pytest.TempPathFactory, requ
         assert storage["image_bytes"] > 0 < storage["texel_bytes"]
         assert storage["image_bytes"] + storage["texel_bytes"] == storage["of_bytes"]
         assert storage["kept_as_buffers"] == {}
+        assert storage["activation_texel_bytes"] > 0
     return made.path
 
 
@@ -133,9 +134,10 @@ def test_models_give_the_same_bits(name: str, storage: Any, tmp_path: Path) -> N
 
 
 @pytest.mark.nightly
+@pytest.mark.parametrize("storage", ["buffer", "image", "texel"])
 @pytest.mark.parametrize("name", suite.names())
-def test_every_model_gives_the_same_bits(name: str, tmp_path: Path) -> None:
-    assert_the_same_bits(name, "buffer", tmp_path, repeats=1)
+def test_every_model_gives_the_same_bits(name: str, storage: Any, tmp_path: Path) -> None:
+    assert_the_same_bits(name, storage, tmp_path, repeats=1)
 
 
 def test_sessions_in_threads_do_not_disturb_each_other(bundle: Path) -> None:

@@ -16,6 +16,7 @@ namespace smartmem {
 
 // What commands do with a buffer.
 constexpr VkBufferUsageFlags kCommandUsage = VK_BUFFER_USAGE_STORAGE_BUFFER_BIT |
+                                             VK_BUFFER_USAGE_UNIFORM_TEXEL_BUFFER_BIT |
                                              VK_BUFFER_USAGE_TRANSFER_SRC_BIT |
                                              VK_BUFFER_USAGE_TRANSFER_DST_BIT;
 

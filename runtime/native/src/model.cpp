@@ -66,7 +66,7 @@ sm_model_stats Model::stats() const {
 void Model::make_weight_buffers() {
   const MemoryUse use = device_->shares_host_memory() ? MemoryUse::kShared : MemoryUse::kDevice;
   for (const uint64_t size : layout_.weight_buffers) {
-    weights_.push_back(std::make_unique<Buffer>(device_, size, kWeightUsage, use));
+    weights_.push_back(std::make_unique<Buffer>(device_, size, kCommandUsage, use));
   }
 }
 

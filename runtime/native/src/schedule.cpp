@@ -312,10 +312,10 @@ class Builder {
     require(row.use_count == kernel.bindings.size(),
             "a dispatch without all its kernel's bindings");
     for (size_t i = 0; i < kernel.bindings.size(); ++i) {
-      require(kernel.bindings[i].kind == BindingKind::kBuffer ||
-                  resource(command.uses[i].resource).kind == ResourceKind::kConstant,
-              "texels that are no constant");
-      if (kernel.bindings[i].kind == BindingKind::kImage) check_image(command.uses[i]);
+      const Use& use = command.uses[i];
+      require(kernel.bindings[i].kind == BindingKind::kBuffer || !use.writes,
+              "texels that are written");
+      if (kernel.bindings[i].kind == BindingKind::kImage) check_image(use);
     }
     require(row.words_or_pattern == kernel.push_words, "a dispatch with other push constants");
     require(is_within(row.first_word, row.words_or_pattern, words_.size()),
@@ -326,8 +326,9 @@ class Builder {
 
   // An image is filled when the model is loaded, from one place, and never written.
   void check_image(const Use& use) const {
-    require(!use.writes && use.offset == 0 && use.length == resource(use.resource).size,
-            "an image that is a part of a constant, or is written");
+    require(resource(use.resource).kind == ResourceKind::kConstant && use.offset == 0 &&
+                use.length == resource(use.resource).size,
+            "an image that is no constant, or a part of one");
     const auto fills = [&](const Upload& upload) {
       return upload.resource == use.resource && upload.length == use.length;
     };

@@ -176,7 +176,7 @@ def with_kernel(file: str, workgroups: tuple[int, int, int] = (1, 1, 1)) -> Sche
 
 WRITE, READ = Access.WRITE, Access.READ
 TEXEL = format.Binding(format.BindingKind.TEXELS, format.Format.R32_SFLOAT)
-# Weights as texels of another kind than a kernel may have, or where there are no weights.
+# A kernel that writes texels.
 TEXELS = replace(
     with_kernel("000.spv"),
     kernels=(Kernel("000.spv", "main", (TEXEL,), 0, 0, bytes(32)),),
@@ -197,10 +197,10 @@ def with_image(width: int, length: int = 80, **fields: Any) -> Schedule:
 BAD_SCHEDULES = {
     "an image without whole rows": with_image(3),
     "an image without whole rows again": with_image(0),
-    "an image that is a part of a constant": with_image(5, 40),
+    "an image that is no constant, or a part of one": with_image(5, 40),
     "an image that no one upload fills": with_image(5, uploads=SCHEDULE.uploads),
     "an image that set-up writes": with_image(5, setup=(Fill(Use(WEIGHT, WRITE, 0, 16), 0),)),
-    "texels that are no constant": TEXELS,
+    "texels that are written": TEXELS,
     "a write to a constant": with_command(Fill(Use(WEIGHT, WRITE, 0, 16), 0)),
     "a write to an input": with_command(Fill(Use(INPUT, WRITE, 0, 16), 0)),
     "outside its resource": with_command(Fill(Use(SCRATCH, WRITE, 60, 8), 0)),

@@ -1,11 +1,11 @@
-"""Weights as texels: what a kernel's loads become, and which bindings stay buffers."""
+"""Tensors as texels: what a kernel's loads become, and which bindings stay buffers."""
 
 from dataclasses import replace
 
 import pytest
 
 from smartmem.passes.iree import phase_ir
-from smartmem.passes.iree.textures import Textured, bind_weights_as_texels, storage_facts
+from smartmem.passes.iree.textures import Textured, bind_as_texels, storage_facts
 from smartmem.passes.rules.textures import Packing, TextureLimits
 from smartmem.runtime.schedule import (
     BUFFER,
@@ -62,7 +62,7 @@ def schedule(kind: ResourceKind = ResourceKind.CONSTANT, other: Binding = BUFFER
 
 
 def texels(text: str, held: Schedule, limit: int = 16) -> Textured:
-    return bind_weights_as_texels(text, held, TextureLimits(16, limit))
+    return bind_as_texels(text, held, TextureLimits(16, limit))
 
 
 def names(textured: Textured) -> list[str]:
@@ -96,11 +96,57 @@ def test_a_load_becomes_a_fetch(case: str) -> None:
     assert "[SampledBuffer, Shader]" in textured.targets_ir
 
 
-def test_what_is_no_weight_stays() -> None:
-    load = '%v = spirv.Load "StorageBuffer" %p : f32'
-    textured = texels(module(load), schedule(ResourceKind.TRANSIENT))
+def reading(*uses: Use, kind: ResourceKind = ResourceKind.TRANSIENT) -> Schedule:
+    """One dispatch of a kernel on ``uses``, of which the first is read."""
+    kernel = Kernel("000.spv", "main", (BUFFER,) * len(uses), 0, 0, bytes(32))
+    return replace(
+        schedule(kind), kernels=(kernel,), commands=(Dispatch(0, (1, 1, 1), uses),), uploads=()
+    )
+
+
+ALL = Use(0, Access.READ, 0, 64)
+LOAD = '%v = spirv.Load "StorageBuffer" %p : f32'
+
+
+@pytest.mark.parametrize("kind", [ResourceKind.TRANSIENT, ResourceKind.INPUT])
+def test_activations_are_read_as_texels(kind: ResourceKind) -> None:
+    held = reading(ALL, kind=kind)
+    textured = texels(module(LOAD), held)
+    texel = Binding(BindingKind.TEXELS, Format.R32_SFLOAT)
+    assert textured.bindings == {"main": {0: texel}}
+    facts = storage_facts(replace_bindings(held, textured), textured)
+    assert (facts["activation_texel_bytes"], facts["activation_of_bytes"]) == (64, 64)
+    assert (facts["texel_bytes"], facts["of_bytes"]) == (0, 0)
+
+
+def test_an_activation_is_no_image() -> None:
+    textured = bind_as_texels(module(LOAD), reading(ALL), TextureLimits(16, 16), {})
+    assert textured.slots["main", 0].binding.kind is BindingKind.TEXELS
+    assert textured.no_images == {}
+
+
+BUFFERS = {
+    "written": reading(replace(ALL, access=Access.BOTH)),
+    "a result": reading(ALL, kind=ResourceKind.OUTPUT),
+    "from another byte on": reading(replace(ALL, offset=16, length=48)),
+    "written by the same kernel": reading(ALL, replace(ALL, access=Access.WRITE)),
+}
+
+
+@pytest.mark.parametrize("case", BUFFERS)
+def test_what_is_not_only_read_stays(case: str) -> None:
+    held = BUFFERS[case]
+    textured = texels(module(LOAD), held)
     assert textured.bindings == textured.kept == {}
     assert "SampledBuffer" not in textured.targets_ir
+    assert storage_facts(held, textured)["activation_texel_bytes"] == 0
+
+
+def test_a_part_of_a_texel_stays() -> None:
+    element = "vector<4xf32>"
+    load = f'%v = spirv.Load "StorageBuffer" %p : {element}'
+    textured = texels(module(load, element, 16), reading(replace(ALL, length=56)))
+    assert (textured.bindings, textured.kept) == ({}, {"it ends with a part of a texel": 1})
 
 
 def test_bits_of_another_type_are_fetched_as_integers() -> None:
@@ -246,7 +292,7 @@ IMAGE = Packing("image2d", 1, (1,), (0,), 12, 8)
 
 
 def images(text: str, held: Schedule, **packings: Packing) -> Textured:
-    return bind_weights_as_texels(text, held, TextureLimits(16, 4096), packings)
+    return bind_as_texels(text, held, TextureLimits(16, 4096), packings)
 
 
 def test_a_number_becomes_row_and_column() -> None:
