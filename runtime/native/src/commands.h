@@ -20,10 +20,6 @@ constexpr VkBufferUsageFlags kCommandUsage = VK_BUFFER_USAGE_STORAGE_BUFFER_BIT 
                                              VK_BUFFER_USAGE_TRANSFER_SRC_BIT |
                                              VK_BUFFER_USAGE_TRANSFER_DST_BIT;
 
-// What weights are in; they can be texels, too.
-constexpr VkBufferUsageFlags kWeightUsage =
-    kCommandUsage | VK_BUFFER_USAGE_UNIFORM_TEXEL_BUFFER_BIT;
-
 // How many descriptors of each kind.
 struct DescriptorCounts {
   uint32_t sets = 0;

@@ -62,7 +62,7 @@ void Slots::place_pinned(const Layout& layout, const StreamSet& set, const Strea
   }
   for (const uint64_t size : sizes) {
     pinned_buffers_.push_back(
-        std::make_unique<Buffer>(device_, size, kWeightUsage, use_on(*device_), true));
+        std::make_unique<Buffer>(device_, size, kCommandUsage, use_on(*device_), true));
     pinned_bytes_ += size;
   }
   pinned_images_ = std::make_unique<Images>(device_, images, true);
@@ -89,7 +89,7 @@ void Slots::place_pinned(const Layout& layout, const StreamSet& set, const Strea
 }
 
 void Slots::make_arena(const Layout& layout, const StreamSet& set, const StreamPlan& plan) {
-  arena_ = std::make_unique<Buffer>(device_, plan.arena_bytes, kWeightUsage, true);
+  arena_ = std::make_unique<Buffer>(device_, plan.arena_bytes, kCommandUsage, true);
   const VkMemoryRequirements needs = arena_->needs();
   uint32_t type_bits = needs.memoryTypeBits;
   for (const Stay& stay : plan.stays) {
