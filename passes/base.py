@@ -80,3 +80,9 @@ def erase_unused(function: Any, dialect: str = "layout") -> int:
             op.operation.erase()
             removed += 1
     return removed
+
+
+def ir_dump(name: str, module: Any) -> str:
+    """``module`` as text under the header that MLIR's own tools print after the pass ``name``."""
+    text = module.operation.get_asm(large_elements_limit=64)
+    return f"// -----// IR Dump After {name} //----- //\n{text}\n"

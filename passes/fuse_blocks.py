@@ -9,8 +9,15 @@ elementwise readers in the same order of memory, whatever dims are called there,
 of what they make. A chain over rows, reductions with what makes the rows and what is made of both,
 is a block, too. Only its last op is read from outside, and nothing outside stands between two of
 its ops, so it can be lowered where that last op stands. Everything else is left to IREE, which
-fuses elementwise chains the same way. On entry: every tensor has its layout. On exit: valid layout
-dialect, with ``block`` on the ops of blocks.
+fuses elementwise chains the same way.
+
+This is DNNFusion's plan (PLDI'21, listing 1), its seeds being the ops that are worth a kernel of
+their own instead of One-to-One ops, which IREE fuses by itself: a block grows by what the table of
+combinations allows (``rules/fusion.py``), stays convex, and ends where a thread has no registers
+for another tile. Beyond the table are sums over the same rows, which one group of lanes holds.
+
+On entry: every tensor has its layout. On exit: valid layout dialect, with ``block`` on the ops of
+blocks.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -34,18 +41,15 @@ from smartmem.dialects.layout.ops import (
     element_type,
     shape,
 )
-from smartmem.passes.analysis.blocks import block_of, mark, mark_row_kernel
+from smartmem.passes.analysis.blocks import block_of, mark, mark_row_kernel, most_live
 from smartmem.passes.analysis.row_chains import Rows, with_producers
 from smartmem.passes.base import PassReport, block_ops, check_device, functions
 from smartmem.passes.eliminate_views import index_map_of
-from smartmem.passes.rules.classes import movement
+from smartmem.passes.rules.classes import classify, movement
+from smartmem.passes.rules.fusion import combine
 from smartmem.passes.rules.rows import attention_row_kernel, column_kernel, row_kernel
 from smartmem.passes.rules.windows import layout_of, own_kernel
 from smartmem.passes.target import DeviceKind
-
-# A kernel that reads many full-size tensors holds them all in registers; residual sums and gates
-# need two or three. Not measured: no model of the suite comes near it.
-_MOST_OPS = 16
 
 
 def _is_seed(op: Any, device: DeviceKind, lanes: int) -> bool:
@@ -66,6 +70,8 @@ def _follows(op: Any, inside: set[Any]) -> bool:
     """Whether ``op`` works on the elements of what is ``inside`` one by one, in their order in
     memory, or only calls them something else.
     """
+    if combine("Many-to-Many", classify(op).mapping).colour == "red":
+        return False
     if isinstance(op, ViewOp):
         return _is_relabelled(op)
     if not isinstance(op, ElementwiseOp):
@@ -87,8 +93,9 @@ def _is_relabelled(view: ViewOp) -> bool:
     return algebra.compose(made.to_physical_map(shape(view.result)), shown).is_identity()
 
 
-def _grown(anchor: Any, fits: Fits, places: Mapping[Any, float]) -> list[Any]:
-    """``anchor`` and the ops that follow from it and fit with what is inside, in program order.
+def _grown(anchor: Any, fits: Fits, places: Mapping[Any, float], tiles: int) -> list[Any]:
+    """``anchor`` and the ops that follow from it and fit with what is inside, in program order; a
+    thread holds ``tiles`` at most.
 
     ``tainted``: results outside the block that depend on it; an op that reads one would have to
     run both after the block and in it.
@@ -103,7 +110,9 @@ def _grown(anchor: Any, fits: Fits, places: Mapping[Any, float]) -> list[Any]:
         direct.discard(place)
         op = waiting[place]
         clean = not any(v in tainted for v in op.operation.operands)
-        joins = clean and len(members) < _MOST_OPS and block_of(op) is None and fits(op, inside)
+        free = clean and bool(op.operation.results)
+        joins = free and block_of(op) is None and fits(op, inside)
+        joins = joins and most_live([*members, op]) <= tiles
         (inside if joins else tainted).update(op.operation.results)
         if joins:
             members.append(op)
@@ -158,11 +167,13 @@ def _written_row_major(last: Any) -> list[Any]:
 class FuseBlocksPass:
     """``device``: 'cpu' or 'vulkan'; which windows get a kernel of their own depends on it.
 
-    ``lanes``: how many must share a row equally if it is to have a kernel of its own.
+    ``lanes``: how many must share a row equally if it is to have a kernel of its own; ``tiles``:
+    how many a thread of a kernel can hold.
     """
 
     device: DeviceKind = "vulkan"
     lanes: int = 1
+    tiles: int = 16
     name: ClassVar[str] = "smartmem-fuse-blocks"
 
     def __post_init__(self) -> None:
@@ -197,7 +208,7 @@ class FuseBlocksPass:
             return self._row_chain(op, places) or self._columns(op, places)
         if not _is_seed(op, self.device, self.lanes):
             return []
-        members = _with_one_result(_grown(op, _follows, places))
+        members = _with_one_result(_grown(op, _follows, places, self.tiles))
         relayouts = _written_row_major(members[-1])
         for relayout in relayouts:
             places.setdefault(relayout.result, places[members[-1].operation.results[0]] + 0.5)
@@ -212,7 +223,7 @@ class FuseBlocksPass:
             return []
         if not row_kernel(op, self.device, self.lanes).taken:
             return []
-        members = _grown(op, rows.takes, places)
+        members = _grown(op, rows.takes, places, self.tiles)
         while len(members := _with_one_result(members)) > 1:
             if rows.form(members[-1].operation.results[0]) == "full":
                 return with_producers(members, rows, places)
@@ -225,5 +236,5 @@ class FuseBlocksPass:
         """
         if block_of(op) is not None or not column_kernel(op, self.device).taken:
             return []
-        members = _with_one_result(_grown(op, _follows, places))
+        members = _with_one_result(_grown(op, _follows, places, self.tiles))
         return members if len(members) > 1 else []

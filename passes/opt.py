@@ -17,6 +17,7 @@ from typing import Any, cast
 from smartmem.dialects import layout
 from smartmem.dialects._mlir import ir, passmanager
 from smartmem.errors import SmartmemError, UserError
+from smartmem.passes.base import ir_dump
 from smartmem.passes.registry import PASSES
 from smartmem.spelling import did_you_mean
 
@@ -134,12 +135,16 @@ def _nearest(name: str) -> str:
     return f".{did_you_mean(name, PASSES)} Ours are {', '.join(PASSES)}"
 
 
-def _process(text: str, steps: Sequence[Step], generic: bool, locations: bool) -> str:
+def _process(
+    text: str, steps: Sequence[Step], generic: bool, locations: bool, *, show: bool = False
+) -> str:
     with layout.context():
         module = ir.Module.parse(text)
         for step in steps:
             run_step(step, module)
             module.operation.verify()
+            if show:
+                sys.stderr.write(ir_dump(step.name, module))
         return module.operation.get_asm(print_generic_op_form=generic, enable_debug_info=locations)
 
 
@@ -157,6 +162,9 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         "--mlir-print-op-generic", action="store_true", help="print the generic form"
     )
     parser.add_argument("--mlir-print-debuginfo", action="store_true", help="print locations")
+    parser.add_argument(
+        "--print-ir-after-all", action="store_true", help="print the module after each pass, too"
+    )
     parser.add_argument("--list-passes", action="store_true", help="print our passes and stop")
     return parser.parse_args(argv)
 
@@ -179,7 +187,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         try:
             steps = parse_pipeline(options.pass_pipeline)
             printed.append(
-                _process(part, steps, options.mlir_print_op_generic, options.mlir_print_debuginfo)
+                _process(
+                    part,
+                    steps,
+                    options.mlir_print_op_generic,
+                    options.mlir_print_debuginfo,
+                    show=options.print_ir_after_all,
+                )
             )
         except (SmartmemError, ir.MLIRError) as error:
             # MLIR calls a text "-".

@@ -1,6 +1,6 @@
 """The order of the passes, and why each stands where it stands."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from smartmem.errors import UserError
@@ -65,17 +65,31 @@ def layout_passes(
     ]
 
 
-def lowering_passes(device: DeviceKind, limits: KernelLimits | None = None) -> list[Pass]:
-    """From the layout dialect to what iree-compile takes; ``limits`` are the target's."""
+def fusing_passes(device: DeviceKind, limits: KernelLimits | None = None) -> list[Pass]:
+    """Marks on the ops of a laid-out module that say what becomes one kernel; ``limits`` are the
+    target's.
+    """
     promotes = limits is not None and limits.shared_bytes > 0
     lanes = limits.row_lanes if limits is not None else 1
+    tiles = limits.tiles if limits is not None else FuseBlocksPass.tiles
     return [
         # After selection: whether a view moves elements depends on the layouts on both sides.
         # Before the blocks, which may write what a view that is left would have to turn.
         FuseReadsPass(device=device, promotes=promotes, limits=limits),
         # After selection: only windows in the right layout are worth a kernel of their own. Per
         # device: the price of a border read in the kernel is.
-        FuseBlocksPass(device=device, lanes=lanes),
+        FuseBlocksPass(device=device, lanes=lanes, tiles=tiles),
+    ]
+
+
+def lowering_passes(device: DeviceKind, limits: KernelLimits | None = None) -> list[Pass]:
+    """From a laid-out module to what iree-compile takes; ``limits`` are the target's."""
+    return [*fusing_passes(device, limits), *final_passes(device)]
+
+
+def final_passes(device: DeviceKind) -> list[Pass]:
+    """From a module with its marks to linalg."""
+    return [
         # After selection: rules translate index maps into each tensor's memory order.
         LowerToLinalgPass(device=device),
         # Last: nothing of ours may cross the border to IREE.
@@ -106,10 +120,16 @@ def without(passes: Sequence[Pass], disabled: Sequence[str]) -> list[Pass]:
     return [step for step in passes if step.name not in disabled]
 
 
-def run(passes: Sequence[Pass], module: Any) -> list[PassReport]:
-    """Run ``passes`` in order; each leaves valid IR, which is checked."""
+def run(
+    passes: Sequence[Pass], module: Any, after: Callable[[str, Any], None] | None = None
+) -> list[PassReport]:
+    """Run ``passes`` in order; each leaves valid IR, which is checked. ``after`` is called with the
+    name of each and the module it left.
+    """
     reports: list[PassReport] = []
     for step in passes:
         reports.append(step.run(module))
         module.operation.verify()
+        if after is not None:
+            after(step.name, module)
     return reports

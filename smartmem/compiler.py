@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from smartmem.runtime.budget import Budget
 
 Progress = Callable[[str], None]
+# The name of a pass, and the MLIR module that it left.
+AfterPass = Callable[[str, Any], None]
 
 _VERSIONED = ("smartmem", "torch", "torch-mlir", "iree-base-compiler")
 
@@ -75,6 +77,7 @@ class _TargetBuild:
     entries: list[ArchiveEntry]
     reports: list[PassReport]
     layouts: list[dict[str, Any]]
+    fusion: list[dict[str, Any]]
     textures: dict[str, Packing]
     moves: list[Move]
     seconds: dict[str, float]
@@ -94,6 +97,7 @@ def compile_model(
     storage: Storage = "buffer",
     budget: str | int | None = None,
     fast_math: bool = False,
+    after_pass: AfterPass | None = None,
 ) -> CompiledModel:
     """Compile ``source`` for the shapes of its example inputs and write the artefact to ``out``.
 
@@ -104,7 +108,8 @@ def compile_model(
     "auto". ``budget`` bounds the memory for weights (bytes, ``"512MiB"``, ``"50%"`` of them): what
     does not fit is read from the archive in each run. Without it all weights are loaded once and
     stay. ``fast_math``: arithmetic may be rewritten in ways that change rounding, or that assume
-    that nothing overflows (docs/rewriting.md).
+    that nothing overflows (docs/rewriting.md). ``after_pass`` is called after each pass with its
+    name and the module that it left.
 
     Raises UserError for a model that cannot be exported or a budget that it cannot keep,
     UnsupportedError with a table of all unsupported ops, CompileError where IREE fails (a
@@ -130,7 +135,16 @@ def compile_model(
             # What the model computes, without Python lines; printing needs the context.
             module_hash = hashlib.sha256(program.module.operation.get_asm().encode()).hexdigest()
         builds = [
-            _build(text, t, clock.progress, cache, disabled_passes, wanted, fast_math=fast_math)
+            _build(
+                text,
+                t,
+                clock.progress,
+                cache,
+                disabled_passes,
+                wanted,
+                fast_math=fast_math,
+                after=after_pass,
+            )
             for t in _distinct(resolved.values())
         ]
     return _write(Path(out), program, module_hash, builds, clock)
@@ -149,11 +163,13 @@ def _build(
     budget: Budget | None,
     *,
     fast_math: bool,
+    after: AfterPass | None,
 ) -> _TargetBuild:
     """One target: its own copy of the module through all passes and IREE."""
     from smartmem.dialects._mlir import ir
     from smartmem.dialects.layout.weights import archive_entries
     from smartmem.passes import moves, pack_textures, pipeline
+    from smartmem.passes.analysis.kernels import edges
     from smartmem.passes.iree.driver import compile_module
     from smartmem.passes.plan import tensor_layouts
 
@@ -162,19 +178,22 @@ def _build(
         module = ir.Module.parse(text)
         found = moves.number(module)
         laying_out = pipeline.layout_passes(target.kind, target.name, fast_math=fast_math)
-        reports = pipeline.run(pipeline.without(laying_out, disabled), module)
+        reports = pipeline.run(pipeline.without(laying_out, disabled), module, after)
         entries = archive_entries(module)
         layouts = tensor_layouts(module)
         textures = pack_textures.packings(module)
         traced = moves.trace(found, module, target.kind)
-        lowering = pipeline.without(pipeline.lowering_passes(target.kind, target.kernels), disabled)
-        reports += pipeline.run(lowering, module)
+        fusing = pipeline.fusing_passes(target.kind, target.kernels)
+        reports += pipeline.run(pipeline.without(fusing, disabled), module, after)
+        lanes = target.kernels.row_lanes if target.kernels else 1
+        fusion = [edge.as_row() for edge in edges(module, target.kind, lanes)]
+        reports += pipeline.run(pipeline.final_passes(target.kind), module, after)
         lowered = module.operation.get_asm(enable_debug_info=True)
     progress(f"{target.name}: iree-compile")
     compiled = compile_module(lowered, target, cache, budget, textures)
     seconds = {**clock.seconds, **compiled.seconds}
     return _TargetBuild(
-        target, compiled, entries, reports, layouts, textures, traced, seconds, fast_math
+        target, compiled, entries, reports, layouts, fusion, textures, traced, seconds, fast_math
     )
 
 
@@ -210,6 +229,7 @@ def _write(
                 dispatches=build.compiled.stream_ir,
                 plan={
                     "layouts": build.layouts,
+                    "fusion": build.fusion,
                     "weights": [e.name for e in build.entries],
                     "textures": {n: asdict(p) for n, p in build.textures.items()},
                     "kernels": {n: asdict(k) for n, k in build.compiled.kernels.items()},

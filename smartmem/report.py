@@ -42,6 +42,7 @@ def layout_report(bundle: Bundle, target: str) -> dict[str, Any]:
         "storage": report.get("storage", {}),
         "kernels": [{**row, "why": reasons(moves, row["location"])} for row in left],
         "tensors": bundle.plan(target)["layouts"],
+        "fusion": bundle.plan(target).get("fusion", []),
     }
 
 

@@ -78,6 +78,17 @@ def estimate(module: Any, device: DeviceKind, lanes: int = 1) -> Estimate:
     return Estimate(sum(k.dispatches for k in kernels), _peak(kernels, device), largest)
 
 
+def grouping(function: Any, device: DeviceKind, lanes: int = 1) -> dict[Any, int | None]:
+    """The number of the kernel that makes each value of a function; None for arguments and what no
+    kernel makes.
+    """
+    kernels: list[_Kernel] = []
+    makers: dict[Any, _Kernel | None] = dict.fromkeys(function.arguments)
+    for op in block_ops(function):
+        _place(op, makers, kernels, device, lanes)
+    return {value: kernel and kernel.number for value, kernel in makers.items()}
+
+
 def is_gather(view: Any) -> bool:
     """Whether a view is read element by element, at computed positions."""
     return algebra.factor(index_map_of(view)) is None

@@ -38,6 +38,9 @@ _LEAST_APART_ROWS = 64
 # Promoted rows lie this many elements further apart, against bank conflicts.
 _ROW_PADDING = 4
 _F32_BYTES = 4
+# Tiles that ops of one kernel may hold where the registers are not known: residual sums and gates
+# need two or three. Not measured: no model of the suite comes near it.
+_MOST_TILES = 16
 
 
 @dataclass(frozen=True)
@@ -67,7 +70,8 @@ class KernelLimits:
     columns, and of the reduction at a time. shared_bytes: shared memory a workgroup may use (0: no
     promotion). workgroups: how many fill the device. plain: whether vectorised tiles are used for
     plain matmuls too, which else are left to IREE. row_lanes: how many lanes must share a row
-    equally for its softmax or norm to be one kernel (1: it always is).
+    equally for its softmax or norm to be one kernel (1: it always is). registers: 32-bit ones of a
+    thread (0: not known, or what does not fit costs little).
     """
 
     threads: int
@@ -79,6 +83,13 @@ class KernelLimits:
     workgroups: int
     plain: bool
     row_lanes: int = 1
+    registers: int = 0
+
+    @property
+    def tiles(self) -> int:
+        """How many tiles of rows by columns a thread can hold at once."""
+        held = self.registers // (self.rows * self.columns)
+        return held if self.registers else _MOST_TILES
 
 
 @dataclass(frozen=True)

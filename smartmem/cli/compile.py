@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -41,6 +41,12 @@ if TYPE_CHECKING:
     help="Rewrite arithmetic in ways that change rounding, or assume that nothing overflows: "
     "docs/rewriting.md.",
 )
+@click.option(
+    "--print-ir-after-all",
+    "print_ir",
+    is_flag=True,
+    help="Print the module to stderr after each of our passes.",
+)
 @json_option
 def command(
     spec: str,
@@ -50,6 +56,7 @@ def command(
     storage: Storage,
     budget: str | None,
     fast_math: bool,
+    print_ir: bool,
     as_json: bool,
 ) -> None:
     """Compile SPEC: a .pt2 file, module:callable returning (model, inputs), or suite:NAME."""
@@ -79,6 +86,7 @@ def command(
             storage=storage,
             budget=budget,
             fast_math=fast_math,
+            after_pass=_print_ir if print_ir else None,
         )
     if compiled.dropped:
         click.echo(
@@ -97,6 +105,13 @@ def command(
         return
     for target, report in compiled.reports.items():
         print_pairs([*report_lines(target, report), ("path", str(compiled.path))])
+
+
+def _print_ir(name: str, module: Any) -> None:
+    """As smartmem-opt does it; constants of many elements are left out."""
+    from smartmem.passes.base import ir_dump
+
+    click.echo(ir_dump(name, module), err=True)
 
 
 def check_target_names(targets: Sequence[str]) -> None:

@@ -1,6 +1,7 @@
 // RUN: %smartmem-opt %s --split-input-file --pass-pipeline='smartmem-fuse-blocks{device=vulkan}' | %filecheck %s
 // RUN: %smartmem-opt %s --split-input-file --pass-pipeline='smartmem-fuse-blocks{device=cpu}' | %filecheck %s --check-prefix=CPU
 // RUN: %smartmem-opt %s --split-input-file --pass-pipeline='smartmem-fuse-blocks{device=vulkan lanes=16}' | %filecheck %s --check-prefix=LANES
+// RUN: %smartmem-opt %s --split-input-file --pass-pipeline='smartmem-fuse-blocks{device=vulkan tiles=2}' | %filecheck %s --check-prefix=TILES
 
 #last = #layout.repr<array<i64: 0, 2, 3, 1>, [], [], "buffer">
 #kernel = #layout.repr<array<i64: 2, 3, 1, 0>, [], [], "buffer">
@@ -298,4 +299,25 @@ func.func @taken(%x: tensor<1x8x6x5xf32, #last>, %y: tensor<1x6x5x8xf32>, %w: te
   %2 = "layout.view"(%1) {index_map = affine_map<(n, c, h, w) -> (n, h, w, c)>} : (tensor<1x6x5x8xf32>) -> tensor<1x8x6x5xf32, #last>
   %3 = "layout.elementwise"(%0, %2) {fn = "add", operandSegmentSizes = array<i32: 1, 1, 0>} : (tensor<1x8x6x5xf32, #last>, tensor<1x8x6x5xf32, #last>) -> tensor<1x8x6x5xf32, #last>
   return %3 : tensor<1x8x6x5xf32, #last>
+}
+
+// A thread's tiles bound a block: the sum of two products of its value needs three of them and one for the result, so
+// with room for two the block ends before; a chain of any length needs two.
+
+// CHECK-LABEL: func.func @registers
+// CHECK-COUNT-6: block = 0
+// TILES-LABEL: func.func @registers
+// TILES-NEXT: "layout.conv"{{.*}}block = 0
+// TILES-NEXT: "layout.elementwise"{{.*}}block = 0{{.*}}fn = "relu"
+// TILES-NEXT: "layout.elementwise"{{.*}}block = 0{{.*}}fn = "tanh"
+// TILES-NEXT: "layout.elementwise"{{[^{]*}}{fn = "exp"
+// TILES-NOT: block =
+func.func @registers(%x: tensor<1x8x6x5xf32, #last>, %w: tensor<8x8x3x3xf32, #kernel>) -> tensor<1x8x6x5xf32, #last> {
+  %0 = "layout.conv"(%x, %w) {dilations = array<i64: 1, 1>, groups = 1, pad_high = array<i64: 1, 1>, pad_low = array<i64: 1, 1>, strides = array<i64: 1, 1>} : (tensor<1x8x6x5xf32, #last>, tensor<8x8x3x3xf32, #kernel>) -> tensor<1x8x6x5xf32, #last>
+  %1 = "layout.elementwise"(%0) {fn = "relu", operandSegmentSizes = array<i32: 1, 0, 0>} : (tensor<1x8x6x5xf32, #last>) -> tensor<1x8x6x5xf32, #last>
+  %2 = "layout.elementwise"(%1) {fn = "tanh", operandSegmentSizes = array<i32: 1, 0, 0>} : (tensor<1x8x6x5xf32, #last>) -> tensor<1x8x6x5xf32, #last>
+  %3 = "layout.elementwise"(%2) {fn = "exp", operandSegmentSizes = array<i32: 1, 0, 0>} : (tensor<1x8x6x5xf32, #last>) -> tensor<1x8x6x5xf32, #last>
+  %4 = "layout.elementwise"(%2) {fn = "abs", operandSegmentSizes = array<i32: 1, 0, 0>} : (tensor<1x8x6x5xf32, #last>) -> tensor<1x8x6x5xf32, #last>
+  %5 = "layout.elementwise"(%3, %4) {fn = "add", operandSegmentSizes = array<i32: 1, 1, 0>} : (tensor<1x8x6x5xf32, #last>, tensor<1x8x6x5xf32, #last>) -> tensor<1x8x6x5xf32, #last>
+  return %5 : tensor<1x8x6x5xf32, #last>
 }

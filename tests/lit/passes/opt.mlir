@@ -3,6 +3,8 @@
 // RUN: not %smartmem-opt %s --split-input-file --pass-pipeline=smartmem-eliminate-vews 2>&1 | %filecheck %s --check-prefix=NAME
 // RUN: not %smartmem-opt %s --split-input-file --pass-pipeline='smartmem-lower-to-linalg{devise=cpu}' 2>&1 | %filecheck %s --check-prefix=OPTION
 
+// RUN: %smartmem-opt %s --split-input-file --print-ir-after-all --pass-pipeline='smartmem-eliminate-views,cse' 2>&1 >/dev/null | %filecheck %s --check-prefix=DUMP
+
 // The command itself: its own passes and upstream ones in one pipeline, and what it says to mistakes.
 
 // LIST: smartmem-eliminate-views
@@ -12,6 +14,12 @@
 
 // NAME: unknown pass 'smartmem-eliminate-vews'. Did you mean 'smartmem-eliminate-views'?
 // OPTION: smartmem-lower-to-linalg has no option 'devise'. Did you mean 'device'?
+
+// DUMP: IR Dump After smartmem-eliminate-views
+// DUMP-NEXT: module
+// DUMP: @first
+// DUMP: IR Dump After cse
+// DUMP: @first
 
 // MIXED-LABEL: func.func @first
 // MIXED-NEXT: return %arg0

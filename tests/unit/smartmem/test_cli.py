@@ -97,6 +97,20 @@ TENSORS = [
 ]
 
 
+FUSION = [
+    {
+        "from": "contract",
+        "from_at": "net.py:12 (layers.0)",
+        "to": "softmax",
+        "to_at": "net.py:13 (layers.0)",
+        "types": ["Many-to-Many", "Many-to-Many"],
+        "colour": "red",
+        "one_kernel": False,
+        "reason": "never",
+    }
+]
+
+
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A compiled model that doubles four floats."""
@@ -120,7 +134,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
             kind="cpu",
             iree_target="host",
             vmfb=(folder / "m.vmfb").read_bytes(),
-            plan={"layouts": TENSORS},
+            plan={"layouts": TENSORS, "fusion": FUSION},
             report=REPORT,
         )
         writer.finish(
@@ -229,6 +243,26 @@ def test_explain(capsys: Capture, bundle: Path, what: str) -> None:
     code, document = run_json(capsys, "explain", str(bundle), what)
     assert code == 0
     assert len(document["targets"]["cpu"]["tensors"]) == 1
+
+
+def test_explain_says_which_ops_share_a_kernel(capsys: Capture, bundle: Path) -> None:
+    for what in ("softmax", "net.py:12", "layers.0"):
+        code, document = run_json(capsys, "explain", str(bundle), what)
+        assert code == 0
+        assert document["targets"]["cpu"]["fusion"] == FUSION
+    assert main(["explain", str(bundle), "net.py:12"]) == 0
+    assert "Many-to-Many, then Many-to-Many: red" in capsys.readouterr().out
+
+
+def test_the_fusion_table(capsys: Capture) -> None:
+    assert main(["explain", "--fusion-table"]) == 0
+    out = capsys.readouterr().out
+    assert "| **Many-to-Many** | green, Many-to-Many | yellow, Many-to-Many | red |" in out
+    code, document = run_json(capsys, "explain", "--fusion-table")
+    assert code == 0
+    assert len(document["fusion_table"]) == 25
+    assert main(["explain"]) == 1
+    assert "PATH" in capsys.readouterr().err
 
 
 def test_explain_of_nothing(capsys: Capture, bundle: Path) -> None:
