@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from smartmem.benchmarks import ablation
 from smartmem.benchmarks.bench import overhead, results
 from smartmem.benchmarks.bench.harness import AGAIN
 from smartmem.benchmarks.bench.peers import OURS, PEERS
@@ -32,6 +33,8 @@ Made by `make bench-report` from the documents in `benchmarks/results/`, and fro
 How it is measured, and what the words mean: [benchmarking.md](benchmarking.md).
 """
 
+# Formats of other files that add to the page, in the order of their sections.
+OTHERS = (overhead.FORMAT, ablation.FORMAT)
 Overheads = Mapping[str, Mapping[str, Any]]
 # A row's cell in one table.
 Cell = Callable[[Row], str]
@@ -65,10 +68,17 @@ def pictures(documents: Sequence[Document]) -> dict[str, str]:
     }
 
 
-def render(documents: Sequence[Document], overheads: Overheads | None = None) -> str:
-    """The page; ``overheads`` are the files of ``run.py --overhead`` by name."""
+def render(
+    documents: Sequence[Document],
+    overheads: Overheads | None = None,
+    ablations: Overheads | None = None,
+) -> str:
+    """The page; ``overheads`` are the files of ``run.py --overhead`` by name, ``ablations`` those
+    of benchmarks/ablation.py.
+    """
     sections = [_document(document) for document in documents if document.rows]
     sections += [_overhead(name, data) for name, data in (overheads or {}).items()]
+    sections += [ablation.section(name, data) for name, data in (ablations or {}).items()]
     return "\n".join([_HEAD, *(sections or ["Nothing is recorded yet.\n"])])
 
 
@@ -338,12 +348,12 @@ def recorded(folder: Path) -> list[Document]:
     return [results.read(file) for file in ours]
 
 
-def recorded_overheads(folder: Path) -> Overheads:
-    """The files of ``run.py --overhead`` in ``folder``, by name."""
+def recorded_as(form: str, folder: Path) -> Overheads:
+    """The files of another format in ``folder``, by name."""
     found = {
         file.stem: json.loads(file.read_text("utf-8")) for file in sorted(folder.glob("*.json"))
     }
-    return {name: data for name, data in found.items() if data.get("format") == overhead.FORMAT}
+    return {name: data for name, data in found.items() if data.get("format") == form}
 
 
 def main() -> int:
@@ -354,7 +364,8 @@ def main() -> int:
         old.unlink()
     for name, picture in pictures(documents).items():
         (PICTURES / name).write_text(picture, encoding="utf-8")
-    PAGE.write_text(render(documents, recorded_overheads(RESULTS)), encoding="utf-8")
+    others = (recorded_as(form, RESULTS) for form in OTHERS)
+    PAGE.write_text(render(documents, *others), encoding="utf-8")
     readme = README.read_text(encoding="utf-8")
     README.write_text(with_tables(readme, summary(documents)), encoding="utf-8")
     print(PAGE, README, sep="\n")
