@@ -185,3 +185,10 @@ def test_every_configuration_keeps_the_limits(
 def test_largest_divisor(extent: int, most: int) -> None:
     found = largest_divisor(extent, most)
     assert found == max(d for d in range(1, most + 1) if extent % d == 0)
+
+
+def test_tiles_that_fit_a_threads_registers() -> None:
+    assert replace(GPU, registers=255, rows=7, columns=4).tiles == 9
+    assert replace(GPU, registers=64, rows=4, columns=4).tiles == 4
+    # Not known: as many as ever.
+    assert replace(GPU, registers=0).tiles == 16
