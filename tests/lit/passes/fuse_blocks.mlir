@@ -301,6 +301,11 @@ func.func @taken(%x: tensor<1x8x6x5xf32, #last>, %y: tensor<1x6x5x8xf32>, %w: te
   return %3 : tensor<1x8x6x5xf32, #last>
 }
 
+// -----
+
+#last = #layout.repr<array<i64: 0, 2, 3, 1>, [], [], "buffer">
+#kernel = #layout.repr<array<i64: 2, 3, 1, 0>, [], [], "buffer">
+
 // A thread's tiles bound a block: the sum of two products of its value needs three of them and one for the result, so
 // with room for two the block ends before; a chain of any length needs two.
 
