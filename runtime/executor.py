@@ -51,18 +51,8 @@ class ExecutorModule:
         outputs = [spec for spec in bundle.manifest.outputs if not spec.is_empty]
         self._outputs = outputs
         self._shapes = [spec.shape for spec in outputs]
-        device = native_api.open_device(uuid_of(uri))
-        schedule, kernels = bundle.schedule(target), bundle.kernels(target)
-        files = [os.fsencode(path) for path in (schedule, kernels, bundle.weights)]
-        cache = _cache_folder()
-        load = "sm_model_load" if budget is None else "sm_model_stream"
-        self._device = device
-        self._model = native_api.Handle(
-            lambda out: native_api.call(
-                load, device.value, *files, cache and os.fsencode(cache), out
-            ),
-            "sm_model_release",
-        )
+        self._device = native_api.open_device(uuid_of(uri))
+        self._model = _open_model(self._device, bundle, target, budget is not None)
         self._session = native_api.Handle(
             lambda out: self._create_session(budget, out), "sm_session_release"
         )
@@ -203,6 +193,31 @@ class ExecutorModule:
                     f"{bundle.path}: the schedule's {what}s are not the manifest's",
                     hint="The folder is damaged: compile the model again.",
                 )
+
+
+def budgets(uri: str, bundle: Bundle, target: str) -> tuple[int, int]:
+    """The smallest budget that the model can be loaded with on a device, and the one from which on
+    nothing moves; in bytes. Loads no weights. Raises as ``ExecutorModule`` does.
+    """
+    model = _open_model(native_api.open_device(uuid_of(uri)), bundle, target, streams=True)
+    try:
+        return native_api.budgets(model)
+    finally:
+        model.close()
+
+
+def _open_model(
+    device: native_api.Handle, bundle: Bundle, target: str, streams: bool
+) -> native_api.Handle:
+    """The schedule with its weights, or without them where its sessions stream them."""
+    parts = bundle.schedule(target), bundle.kernels(target), bundle.weights
+    files = [os.fsencode(path) for path in parts]
+    cache = _cache_folder()
+    load = "sm_model_stream" if streams else "sm_model_load"
+    return native_api.Handle(
+        lambda out: native_api.call(load, device.value, *files, cache and os.fsencode(cache), out),
+        "sm_model_release",
+    )
 
 
 def _array_at(address: int | None, spec: TensorSpec, owner: native_api.Handle) -> NDArray[Any]:

@@ -206,7 +206,7 @@ def _open_module(
                 "`smartmem plan PATH --budget SIZE -o OUT` gives it another.",
             )
         return "smartmem", _open_ours(bundle, device, entry, budget)
-    if wish == "smartmem" or (wish == "auto" and _suits_ours(device, entry)):
+    if wish == "smartmem" or (wish == "auto" and suits_ours(device, entry)):
         try:
             return "smartmem", _open_ours(bundle, device, entry, None)
         except DeviceError as error:
@@ -216,7 +216,8 @@ def _open_module(
     return "iree", _open_iree(bundle, device, entry)
 
 
-def _suits_ours(device: Device, entry: TargetEntry) -> bool:
+def suits_ours(device: Device, entry: TargetEntry) -> bool:
+    """Whether our own executor can run the target on the device."""
     from smartmem.runtime import native_api
 
     return device.kind != "cpu" and entry.schedule is not None and native_api.is_available()

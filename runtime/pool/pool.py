@@ -59,7 +59,7 @@ class Pool:
         device: str = "auto",
         *,
         order: Order = "fifo",
-        executor: Executor = "iree",
+        executor: Executor = "auto",
     ) -> None:
         if order not in ORDERS:
             raise UserError(
