@@ -292,7 +292,7 @@ def tables(data: Mapping[str, Any]) -> Iterator[str]:
         "| CPU ms | cold ms | predicted ms | same bits |"
     )
     yield "|---|---|---|---|---|---|---|---|---|---|"
-    for row in _rows_of(data, "iree"):
+    for row in rows_of(data, "iree"):
         for share, found in row["budgets"].items():
             plan = found["plan"]
             cells = [
@@ -315,12 +315,13 @@ def tables(data: Mapping[str, Any]) -> Iterator[str]:
         "| same bits |"
     )
     yield "|" + "---|" * 12
-    for row in _rows_of(data, "smartmem"):
+    for row in rows_of(data, "smartmem"):
         for share, found in row["budgets"].items():
             yield f"| {' | '.join(_our_cells(row, share, found))} |"
 
 
-def _rows_of(data: Mapping[str, Any], executor: str) -> list[dict[str, Any]]:
+def rows_of(data: Mapping[str, Any], executor: str) -> list[dict[str, Any]]:
+    """The recorded rows of an executor."""
     return [row for row in data["rows"] if row.get("executor", "iree") == executor]
 
 

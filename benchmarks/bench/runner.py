@@ -20,7 +20,7 @@ from smartmem.runtime.session import Executor
 @dataclass(frozen=True)
 class Request:
     """What to measure. ``keep`` is a folder where what the contenders build stays; ``executor`` is
-    what runs smartmem's models.
+    what runs smartmem's models, with at most ``weights_budget`` of device memory for weights.
     """
 
     models: tuple[str, ...]
@@ -31,6 +31,7 @@ class Request:
     limits: Limits = field(default_factory=Limits)
     keep: Path | None = None
     executor: Executor = "auto"
+    weights_budget: str | None = None
 
 
 def run(
@@ -60,6 +61,7 @@ def run(
                     device.kind,
                     folder,
                     executor=request.executor,
+                    weights_budget=request.weights_budget,
                 )
                 harness = Harness(
                     task,

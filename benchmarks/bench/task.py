@@ -33,7 +33,7 @@ class Task:
     ``target`` is what smartmem compiles for, ``uri`` the device as IREE opens it. In ``folder`` lie
     the inputs and eager's outputs for both (``reference``), and what a contender builds.
     ``limit_s`` bounds each of the compilations a build consists of; ``executor`` is what runs
-    smartmem's own.
+    smartmem's own, with at most ``weights_budget`` of device memory for weights.
     """
 
     model: str
@@ -44,6 +44,7 @@ class Task:
     folder: Path
     limit_s: float = 600.0
     executor: Executor = "auto"
+    weights_budget: str | None = None
 
     @property
     def spec(self) -> str:

@@ -25,6 +25,12 @@ SIZES = ("full", "bench", "tiny")
 @devices_option
 @executor_option
 @click.option(
+    "--weights-budget",
+    metavar="SIZE",
+    help="The most device memory for the weights of smartmem's own models, as --budget of "
+    "`smartmem run`; peers have no such bound.",
+)
+@click.option(
     "--against",
     default="eager,iree",
     show_default=True,
@@ -82,6 +88,7 @@ def command(
     size: str,
     devices: tuple[str, ...],
     executor: Executor,
+    weights_budget: str | None,
     against: str,
     runs: int,
     budget_s: float,
@@ -127,6 +134,7 @@ def command(
         devices=tuple({d.uri: d for d in (find(wish) for wish in devices)}.values()),
         peers=tuple(contenders),
         executor=executor,
+        weights_budget=weights_budget,
         plan=Plan(runs, budget_s, again),
         limits=Limits(build_s, call_s, memory_mib << 20),
     )

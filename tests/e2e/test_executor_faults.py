@@ -105,6 +105,25 @@ def test_a_device_that_copies_beside_kernels(faulty: ctypes.CDLL, bundle: Path) 
     assert faulty.faulty_live_objects() == 0
 
 
+def test_memory_that_another_budget_does_not_get(faulty: ctypes.CDLL, bundle: Path) -> None:
+    """The session tells so until it gets a budget that there is memory for."""
+    session = load(bundle, TARGET, executor="smartmem", budget=BUDGET)
+    wanted = session(torch.ones(4, 16))
+    # The first are waits for what is let go.
+    for calls in (3, 5, 8):
+        faulty.faulty_arm(calls, OUT_OF_DEVICE_MEMORY)
+        with pytest.raises(DeviceError, match="out of device memory"):
+            session.set_budget("90%")
+        faulty.faulty_arm(-1, 0)
+        with pytest.raises(DeviceError, match="could not be set; set one"):
+            session(torch.ones(4, 16))
+        session.set_budget("100%")
+        assert torch.equal(session(torch.ones(4, 16)), wanted)
+    del session
+    gc.collect()
+    assert faulty.faulty_live_objects() == 0
+
+
 # Losing the device takes the same ways out as running out of memory: every seventh call will do.
 @pytest.mark.slow
 @pytest.mark.parametrize("budget", [None, BUDGET])

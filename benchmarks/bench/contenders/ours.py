@@ -49,7 +49,12 @@ def load(task: Task, candidate: Candidate) -> Loaded:
     from smartmem.runtime.executor import ExecutorModule
     from smartmem.runtime.session import load as open_session
 
-    session = open_session(task.folder / candidate.file, device=task.uri, executor=task.executor)
+    session = open_session(
+        task.folder / candidate.file,
+        device=task.uri,
+        executor=task.executor,
+        budget=task.weights_budget,
+    )
     bundle, manifest = session.bundle, session.manifest
 
     def run(arrays: Arrays) -> Arrays:

@@ -71,6 +71,7 @@ void Session::make_call(uint64_t budget_bytes) {
 void Session::drop_call() {
   if (streamer_ != nullptr) streamer_->close();
   timeline_.wait(SM_WAIT_BLOCK, UINT64_MAX);
+  times_ = {};
   pool_.reset();
   profile_.clear();
   call_.clear();
@@ -221,6 +222,7 @@ const uint8_t* Session::output_memory(size_t index) const {
 
 void Session::submit_locked(const std::vector<VkCommandBuffer>& steps) {
   require_idle();
+  require_call();
   times_ = {};
   const Stopwatch watch;
   call_start_ns_ = host_nanoseconds();
@@ -293,6 +295,7 @@ sm_times Session::times() {
 std::vector<double> Session::profile() {
   const std::lock_guard<std::mutex> lock(mutex_);
   if (!device_->has_timestamps()) fail(SM_UNSUPPORTED, "the device has no clock");
+  require_call();
   if (profile_.empty()) {
     profile_clock_ = std::make_unique<Timestamps>(
         device_, static_cast<uint32_t>(row_.commands.size() + plan_.steps.size()));
@@ -314,8 +317,16 @@ std::vector<double> Session::profile() {
 }
 
 void Session::require_streams() const {
-  if (streamer_ == nullptr) {
+  if (model_->stream() == nullptr) {
     fail(SM_INVALID_ARGUMENT, "the model was loaded with all its weights: it streams none");
+  }
+}
+
+// There is none where memory ran out while another budget was set.
+void Session::require_call() const {
+  if (call_.empty()) {
+    fail(SM_OUT_OF_MEMORY, "the session's last budget could not be set; set one that it has ",
+         "memory for");
   }
 }
 
@@ -333,7 +344,7 @@ void Session::set_read_limit(uint64_t nanoseconds) {
   const std::lock_guard<std::mutex> lock(mutex_);
   require_streams();
   read_limit_ns_ = nanoseconds;
-  streamer_->set_read_limit(nanoseconds);
+  if (streamer_ != nullptr) streamer_->set_read_limit(nanoseconds);
 }
 
 void Session::cancel() {
@@ -349,6 +360,7 @@ void Session::cancel() {
 sm_stream_stats Session::stream_stats() {
   const std::lock_guard<std::mutex> lock(mutex_);
   require_streams();
+  require_call();
   const StreamSet& set = *model_->stream();
   const StreamCounts counts = streamer_->counts();
   sm_stream_stats stats = {};
@@ -374,6 +386,7 @@ sm_stream_stats Session::stream_stats() {
 std::vector<sm_interval> Session::intervals() {
   const std::lock_guard<std::mutex> lock(mutex_);
   require_streams();
+  require_call();
   require_idle();
   std::vector<sm_interval> found;
   if (times_.wait_ms == 0) return found;  // there was no call, or it failed

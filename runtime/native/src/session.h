@@ -62,6 +62,7 @@ class Session {
   uint32_t end_of(uint32_t step) const;
   bool is_last(uint32_t step) const { return step + 1 == plan_.steps.size(); }
   void require_streams() const;
+  void require_call() const;
   void record_inputs(VkCommandBuffer commands) const;
   void record_outputs(VkCommandBuffer commands) const;
   VkBuffer buffer(uint32_t number) const;
