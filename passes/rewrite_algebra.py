@@ -151,14 +151,14 @@ def _sweep(function: Any, *, fast_math: bool) -> list[_Step]:
     touched: set[Any] = set()
     applied: list[_Step] = []
     for step in sorted(found, key=lambda step: -step.saved):
-        around = [op.operation for op in step.ops]
-        around += [v.owner for v in step.read if not isinstance(v.owner, ir.Block)]
-        if touched.isdisjoint(around):
+        # By result: what replaces an operand changes what an operation is to a set.
+        results = [op.operation.results[0] for op in step.ops]
+        if touched.isdisjoint([*results, *step.read]):
             root = step.ops[0]
             with ir.InsertionPoint(root), root.location:
                 value = step.plan.build()
             root.operation.results[0].replace_all_uses_with(value)
-            touched.update(op.operation for op in step.ops)
+            touched.update(results)
             applied.append(step)
     erase_unused(function)
     return applied
