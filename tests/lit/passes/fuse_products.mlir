@@ -85,3 +85,34 @@ func.func @apart(%x: tensor<6x8xf32>) -> (tensor<6x8xf32>, tensor<6x8xf32>, tens
   %9 = "layout.reduce"(%6) {dims = array<i64: 1>, kind = "sum"} : (tensor<6x8xf32>) -> tensor<6xf32>
   return %0, %5, %7, %8, %4, %9 : tensor<6x8xf32>, tensor<6x8xf32>, tensor<6xf32>, tensor<6xf32>, tensor<6x8xf32>, tensor<6xf32>
 }
+
+// -----
+
+#x = affine_map<(i, j, k) -> (i, k)>
+#w = affine_map<(i, j, k) -> (j, k)>
+#y = affine_map<(i, j, k) -> (i, j)>
+
+// Constants and functions that follow all products alike follow the one.
+
+// CHECK-LABEL: func.func @followed
+// CHECK: %[[Y:.*]] = "layout.contract"(%arg0, %{{.*}}) {{.*}} -> tensor<6x8xf32>
+// CHECK-NEXT: %[[C:.*]] = arith.constant dense<5.000000e-01>
+// CHECK-NEXT: %[[S:.*]] = "layout.elementwise"(%[[Y]], %[[C]]) {fn = "mul"
+// CHECK-NEXT: %[[Z:.*]] = "layout.elementwise"(%[[S]]) {fn = "relu"
+// CHECK-NEXT: %[[A:.*]] = "layout.view"(%[[Z]]) {{.*}} -> tensor<6x4xf32>
+// CHECK-NEXT: %[[B:.*]] = "layout.view"(%[[Z]]) {{.*}} -> tensor<6x4xf32>
+// CHECK: "layout.contract"(%[[A]], %[[B]])
+func.func @followed(%x: tensor<6x8xf32>) -> tensor<6x6xf32> {
+  %wa = "layout.weight"() {encoding = #layout.dense, key = "a"} : () -> tensor<4x8xf32>
+  %wb = "layout.weight"() {encoding = #layout.dense, key = "b"} : () -> tensor<4x8xf32>
+  %0 = "layout.contract"(%x, %wa) {indexing_maps = [#x, #w, #y]} : (tensor<6x8xf32>, tensor<4x8xf32>) -> tensor<6x4xf32>
+  %1 = "layout.contract"(%x, %wb) {indexing_maps = [#x, #w, #y]} : (tensor<6x8xf32>, tensor<4x8xf32>) -> tensor<6x4xf32>
+  %c = arith.constant dense<0.5> : tensor<f32>
+  %d = arith.constant dense<0.5> : tensor<f32>
+  %2 = "layout.elementwise"(%0, %c) {fn = "mul", operandSegmentSizes = array<i32: 1, 1, 0>} : (tensor<6x4xf32>, tensor<f32>) -> tensor<6x4xf32>
+  %3 = "layout.elementwise"(%1, %d) {fn = "mul", operandSegmentSizes = array<i32: 1, 1, 0>} : (tensor<6x4xf32>, tensor<f32>) -> tensor<6x4xf32>
+  %4 = "layout.elementwise"(%2) {fn = "relu", operandSegmentSizes = array<i32: 1, 0, 0>} : (tensor<6x4xf32>) -> tensor<6x4xf32>
+  %5 = "layout.elementwise"(%3) {fn = "relu", operandSegmentSizes = array<i32: 1, 0, 0>} : (tensor<6x4xf32>) -> tensor<6x4xf32>
+  %6 = "layout.contract"(%4, %5) {indexing_maps = [#x, #w, #y]} : (tensor<6x4xf32>, tensor<6x4xf32>) -> tensor<6x6xf32>
+  return %6 : tensor<6x6xf32>
+}
