@@ -9,12 +9,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib.resources import files
+from os import PathLike
 from typing import Literal
 
 from smartmem.errors import UserError
 from smartmem.passes.rules.kernels import KernelLimits
 from smartmem.passes.rules.loads import Speeds
 from smartmem.passes.rules.textures import TextureLimits
+from smartmem.passes.tuning.database import Database, for_target
 from smartmem.spelling import did_you_mean
 
 _COMMON_FLAGS = (
@@ -65,6 +67,8 @@ class Target:
     storage: Storage = "buffer"
     # Whether kernels bind whole resources, and add offsets themselves, as IREE's do by default.
     merges_bindings: bool = False
+    # What was measured of its kernels; None: nothing is used.
+    tuned: Database | None = None
 
     @property
     def flags(self) -> tuple[str, ...]:
@@ -129,6 +133,14 @@ def resolve(name: str, storage: Storage = "buffer") -> Target:
         return target
     chosen = target.textures.preferred if storage == "auto" else storage
     return replace(target, storage=chosen)
+
+
+def with_tuning(target: Target, wish: str | PathLike[str]) -> Target:
+    """The target with what was measured of its kernels: "auto", "off" or a file's path.
+
+    Raises UserError for a file that is no tuning database of this target.
+    """
+    return replace(target, tuned=for_target(target.name, wish)) if target.kernels else target
 
 
 def _named(name: str) -> Target:

@@ -8,10 +8,11 @@ from __future__ import annotations
 import ctypes
 import os
 import tempfile
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,7 +35,10 @@ from smartmem.runtime.schedule import (
 )
 
 Bytes = NDArray[np.uint8]
-_POLL = 1
+_BLOCK = 0
+# What a kernel's time is: between timestamps of the device, or of all threads of this process on
+# processors, which other load on the machine does not change; for devices that are software.
+Clock = Literal["device", "processor"]
 
 
 @dataclass(frozen=True)
@@ -53,15 +57,16 @@ class Call:
 class KernelRun:
     """Calls that share what their bindings hold at first, each with results of its own.
 
-    ``contents`` are the bytes of each binding. Raises DeviceError where the device cannot run them.
+    ``contents`` are the bytes of each binding; each kernel runs ``repeats`` times. Raises
+    DeviceError where the device cannot run them.
     """
 
-    def __init__(self, uri: str, calls: Sequence[Call], contents: Sequence[Bytes]) -> None:
+    def __init__(
+        self, uri: str, calls: Sequence[Call], contents: Sequence[Bytes], *, repeats: int = 1
+    ) -> None:
         self._calls = calls
-        self._inputs, self._output_sizes, schedule = _schedule(calls, contents)
-        self._commands = len(schedule.commands)
-        # A result is first filled by a copy, so every call's last command is the kernel.
-        self._last = [i for i, c in enumerate(schedule.commands) if isinstance(c, Dispatch)]
+        self._repeats = repeats
+        self._inputs, self._output_sizes, schedule = _schedule(calls, contents, repeats)
         files = {call.kernel.file: call.code for call in calls}
         self._model = _load(uri, schedule, files)
         self._session = native_api.Handle(
@@ -82,20 +87,35 @@ class KernelRun:
             self._session.value,
             _pointers(self._inputs),
             _pointers(outputs),
-            _POLL,
+            _BLOCK,
         )
         left = iter(outputs)
         return [[next(left) for written in call.writes if written] for call in self._calls]
 
-    def times_us(self) -> list[float]:
-        """Microseconds of each call, one after another, by the device's clock."""
-        times = (ctypes.c_double * self._commands)()
-        native_api.call("sm_session_profile", self._session.value, times, self._commands)
-        return [times[position] / 1e3 for position in self._last]
+    def time_us(self, clock: Clock) -> float:
+        """Microseconds of one run of its kernels, the repeats' mean, on what ``run`` left."""
+        find, session = native_api.library(), self._session.value
+        inputs = [find.sm_session_input_memory(session, i) for i in range(len(self._inputs))]
+        outputs = [
+            find.sm_session_output_memory(session, i) for i in range(len(self._output_sizes))
+        ]
+        places = [(ctypes.c_void_p * len(held))(*held) for held in (inputs, outputs)]
+        started = time.process_time_ns()
+        native_api.call("sm_session_run", session, *places, _BLOCK)
+        processor_us = (time.process_time_ns() - started) / 1e3
+        gpu_us = native_api.session_times(self._session)["gpu_ms"] * 1e3
+        return (processor_us if clock == "processor" else gpu_us) / self._repeats
+
+
+def clock_of(uri: str) -> Clock:
+    """The clock for kernels on a device: a software device computes on the host's processors."""
+    uuid = uuid_of(uri)
+    software = any(d.uuid == uuid and d.kind == "cpu" for d in native_api.devices())
+    return "processor" if software else "device"
 
 
 def _schedule(
-    calls: Sequence[Call], contents: Sequence[Bytes]
+    calls: Sequence[Call], contents: Sequence[Bytes], repeats: int
 ) -> tuple[list[Bytes], list[int], Schedule]:
     """The inputs, the sizes of the outputs, and what is done."""
     resources: list[Resource] = []
@@ -137,7 +157,7 @@ def _schedule(
                 uses.append(Use(result, Access.BOTH, 0, size))
             else:
                 uses.append(Use(held, Access.READ, 0, size))
-        commands.append(Dispatch(position, call.workgroups, tuple(uses), call.words))
+        commands += [Dispatch(position, call.workgroups, tuple(uses), call.words)] * repeats
     schedule = Schedule(
         resources=tuple(resources),
         uploads=(),

@@ -98,6 +98,7 @@ def compile_model(
     budget: str | int | None = None,
     fast_math: bool = False,
     after_pass: AfterPass | None = None,
+    tuning: str | Path = "auto",
 ) -> CompiledModel:
     """Compile ``source`` for the shapes of its example inputs and write the artefact to ``out``.
 
@@ -109,7 +110,8 @@ def compile_model(
     does not fit is read from the archive in each run. Without it all weights are loaded once and
     stay. ``fast_math``: arithmetic may be rewritten in ways that change rounding, or that assume
     that nothing overflows (docs/rewriting.md). ``after_pass`` is called after each pass with its
-    name and the module that it left.
+    name and the module that it left. ``tuning``: where tiles of kernels come from that were
+    measured (docs/kernels.md): "auto", "off", or a file of ``smartmem tune``.
 
     Raises UserError for a model that cannot be exported or a budget that it cannot keep,
     UnsupportedError with a table of all unsupported ops, CompileError where IREE fails (a
@@ -119,12 +121,14 @@ def compile_model(
     from smartmem.frontend.export import export
     from smartmem.frontend.importer import import_program
     from smartmem.passes import pipeline
-    from smartmem.passes.target import resolve
+    from smartmem.passes.target import resolve, with_tuning
     from smartmem.runtime.budget import parse_budget
 
     pipeline.check_disabled(disabled_passes)
     wanted = None if budget is None else parse_budget(budget)
-    resolved = {name: resolve(name, storage) for name in dict.fromkeys(targets)}
+    resolved = {
+        name: with_tuning(resolve(name, storage), tuning) for name in dict.fromkeys(targets)
+    }
     clock = _Clock(progress or (lambda _: None))
     with clock.phase("export", "exporting"):
         exported = export(source, example_inputs, example_kwargs)
@@ -148,6 +152,34 @@ def compile_model(
             for t in _distinct(resolved.values())
         ]
     return _write(Path(out), program, module_hash, builds, clock)
+
+
+def stream_module(
+    source: torch.nn.Module | torch.export.ExportedProgram,
+    example_inputs: tuple[Any, ...],
+    example_kwargs: Mapping[str, Any] | None = None,
+    *,
+    target: Target,
+    cache: Cache | None = None,
+) -> str:
+    """The stream-phase IR of ``source`` for one target: its dispatches, before any has code.
+
+    Raises what ``compile_model`` raises.
+    """
+    from smartmem.dialects import layout
+    from smartmem.frontend.export import export
+    from smartmem.frontend.importer import import_program
+    from smartmem.passes import pipeline
+    from smartmem.passes.iree.cache import Cache
+    from smartmem.passes.iree.driver import compile_stream
+
+    exported = export(source, example_inputs, example_kwargs)
+    with layout.context():
+        module = import_program(exported).module
+        pipeline.run(pipeline.layout_passes(target.kind, target.name), module)
+        pipeline.run(pipeline.lowering_passes(target.kind, target.kernels), module)
+        lowered = module.operation.get_asm(enable_debug_info=True)
+    return compile_stream(lowered, target, Cache.default() if cache is None else cache)
 
 
 def _distinct(targets: Any) -> list[Target]:
@@ -259,6 +291,12 @@ def _needs(module: Module) -> dict[str, Any]:
     return needs_of(decode(module.schedule), module.spirv)
 
 
+def _tuning(build: _TargetBuild) -> dict[str, Any]:
+    """The database that was used, by its hash, and for how many dispatches it had tiles."""
+    known = build.target.tuned
+    return {"database": known.digest if known else "", "dispatches": build.compiled.tuned}
+
+
 def _report(program: Program, build: _TargetBuild) -> dict[str, Any]:
     from smartmem.passes import moves
     from smartmem.passes.iree.count import count
@@ -275,6 +313,7 @@ def _report(program: Program, build: _TargetBuild) -> dict[str, Any]:
         "unschedulable": build.compiled.module.unschedulable,
         "transformations": moves.as_json(moves.settle(build.moves, counts.table)),
         "storage": {"weights": build.target.storage, **build.compiled.module.textures},
+        "tuning": _tuning(build),
         "miscompile_risks": [asdict(f) for f in build.compiled.module.findings],
         **({"streaming": streamed.record.summary()} if streamed else {}),
     }

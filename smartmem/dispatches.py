@@ -146,7 +146,7 @@ def compare_dispatches(
     """Each distinct dispatch of ``schedule`` on the device at ``uri`` against ``stream_ir``, which
     its kernels were made from, on the CPU.
     """
-    distinct = _distinct(schedule)
+    distinct = distinct_dispatches(schedule)
     entries = [schedule.kernels[d.kernel].entry for d in distinct]
     isolation = isolate(stream_ir, [(e, d.words) for e, d in zip(entries, distinct, strict=True)])
     unchecked = [
@@ -163,14 +163,14 @@ def compare_dispatches(
             progress(f"comparing {made.entry}")
             sizes = [use.length for use in dispatch.uses]
             content, expected = content_and_result(made, sizes, reference, seed)
-            run = KernelRun(uri, [_call(dispatch, made, schedule, spirv)], content)
+            run = KernelRun(uri, [kernel_call(dispatch, made, schedule, spirv)], content)
             actual = results_of(made, run.run()[0])
             run.close()
             rows.append(_compared(made, calls, expected, actual, rtol))
     return tuple(rows), tuple(unchecked)
 
 
-def _distinct(schedule: Schedule) -> dict[Dispatch, int]:
+def distinct_dispatches(schedule: Schedule) -> dict[Dispatch, int]:
     """The dispatches that differ in more than where their tensors lie, with how many are alike."""
     found: dict[tuple[object, ...], Dispatch] = {}
     counts: dict[Dispatch, int] = {}
@@ -183,9 +183,10 @@ def _distinct(schedule: Schedule) -> dict[Dispatch, int]:
     return counts
 
 
-def _call(
+def kernel_call(
     dispatch: Dispatch, made: Isolated, schedule: Schedule, spirv: Mapping[str, bytes]
 ) -> Call:
+    """A dispatch of ``schedule`` as a call that runs by itself."""
     kernel = schedule.kernels[dispatch.kernel]
     written = {p.binding for p in made.written}
     writes = tuple(binding in written for binding in range(len(dispatch.uses)))
@@ -268,6 +269,11 @@ def content_and_result(
         content, arguments = _draw(made, sizes, seed, positive=True)
         expected = reference.run(made, arguments)
     return content, expected
+
+
+def random_content(made: Isolated, sizes: Sequence[int], seed: int) -> list[Bytes]:
+    """Random bytes for each binding, of ``sizes``, that the dispatch can work on."""
+    return _draw(made, sizes, seed, positive=False)[0]
 
 
 def results_of(made: Isolated, outputs: Sequence[Bytes]) -> list[NDArray[Any]]:

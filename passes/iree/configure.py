@@ -8,10 +8,12 @@ how to tile it.
     ==>
     linalg.generic {..., compilation_info = #iree_codegen.compilation_info<...>} ...
 
-A dispatch is configured where its only reduction is a sum of products that
-``rules/kernels.py`` has tiles for; every other one is IREE's own affair.
+A dispatch is configured where its only reduction is a sum of products that was measured on such a
+device (``tuning/database.py``), or that ``rules/kernels.py`` has tiles for; every other one is
+IREE's own affair.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,34 +23,55 @@ from smartmem.passes.rules.kernels import (
     Contraction,
     KernelConfig,
     KernelLimits,
+    accepts,
     tile_contraction,
 )
+from smartmem.passes.tuning.database import Database
 
 
 @dataclass(frozen=True)
 class Configured:
-    """The edited IR, and the configuration of each dispatch that got one, by name."""
+    """The edited IR, the configuration of each dispatch that got one, by name, and how many
+    dispatches were found in the database.
+    """
 
     stream_ir: str
     kernels: dict[str, KernelConfig]
+    tuned: int = 0
 
 
-def configure(stream_ir: str, limits: KernelLimits) -> Configured:
+def configure(stream_ir: str, limits: KernelLimits, tuned: Database | None = None) -> Configured:
     """Tile the contractions of a stream-phase module; raises ``ValueError`` on bad text."""
     module = phase_ir.parse(stream_ir)
     kernels: dict[str, KernelConfig] = {}
-    for function in phase_ir.named(module.operation, "func.func"):
-        root = _root(function)
-        contraction = None if root is None else _contraction(root)
-        if root is None or contraction is None:
-            continue
-        config = tile_contraction(contraction, limits)
+    measured = 0
+    for function, root, op in contractions(module.operation):
+        entry = tuned.find(op) if tuned else None
+        known = entry is not None and (not entry.config or accepts(op, entry.config, limits))
+        config = entry.config if entry and known else tile_contraction(op, limits)
+        measured += known
         if config is not None:
-            root.attributes["compilation_info"] = _attribute(config, root.context)
+            set_config(root, config)
             kernels[phase_ir.symbol(function)] = config
     if not kernels:
-        return Configured(stream_ir, kernels)
-    return Configured(module.operation.get_asm(enable_debug_info=True), kernels)
+        return Configured(stream_ir, kernels, measured)
+    return Configured(module.operation.get_asm(enable_debug_info=True), kernels, measured)
+
+
+def contractions(module: Op) -> Iterator[tuple[Op, Op, Contraction]]:
+    """The dispatch functions of a module whose only reduction is a sum of products; that op, and
+    the sum it is.
+    """
+    for function in phase_ir.named(module, "func.func"):
+        root = _root(function)
+        op = None if root is None else _contraction(root)
+        if root is not None and op is not None:
+            yield function, root, op
+
+
+def set_config(root: Op, config: KernelConfig) -> None:
+    """Write a configuration on the root op of a dispatch."""
+    root.attributes["compilation_info"] = _attribute(config, root.context)
 
 
 def _root(function: Op) -> Op | None:

@@ -35,12 +35,12 @@ from smartmem.errors import CompileError, os_error
 from smartmem.passes.iree import artefact
 from smartmem.passes.iree.artefact import Module
 from smartmem.passes.iree.cache import Cache, key_of
-from smartmem.passes.iree.configure import configure
+from smartmem.passes.iree.configure import Configured, configure
 from smartmem.passes.iree.conformance import check_kernels
 from smartmem.passes.iree.environment import parse
 from smartmem.passes.iree.resources import Unschedulable
 from smartmem.passes.iree.scan import Finding, scan_folder
-from smartmem.passes.iree.schedule import Program, read_program
+from smartmem.passes.iree.schedule import Program, read_kernels, read_program
 from smartmem.passes.iree.streaming import emit, problem_of
 from smartmem.passes.iree.tensors import apart
 from smartmem.passes.iree.textures import bind_as_texels, storage_facts
@@ -51,7 +51,7 @@ from smartmem.passes.streaming.problem import Problem
 from smartmem.passes.streaming.record import Record, plan_for
 from smartmem.passes.target import Target, unknown_target
 from smartmem.runtime.budget import Budget
-from smartmem.runtime.schedule import FORMAT_VERSION, Schedule
+from smartmem.runtime.schedule import FORMAT_VERSION, Kernel, Schedule
 
 T = TypeVar("T")
 Packings = Mapping[str, Packing]
@@ -72,13 +72,15 @@ _FULL_BYTES = 4096
 @dataclass(frozen=True)
 class Compiled:
     """``stream_ir`` is what was counted, ``module`` what runs, ``kernels`` the dispatches we
-    configured; seconds by phase; ``streamed`` where there was a budget.
+    configured, ``tuned`` how many of them by what was measured; seconds by phase; ``streamed``
+    where there was a budget.
     """
 
     stream_ir: str
     module: Module
     kernels: dict[str, KernelConfig]
     seconds: dict[str, float]
+    tuned: int
     streamed: "Streamed | None" = None
 
 
@@ -314,6 +316,28 @@ def link(translated: str, target: Target) -> bytes:
         return _run(translated, target, extra, Path(folder), "model.vmfb").read_bytes()
 
 
+def compile_kernels(
+    executables: str, target: Target, bindings: int, words: int
+) -> dict[str, tuple[Kernel, bytes, tuple[int, int, int]]]:
+    """By executable, the kernels of a stream-phase module of executables only, for a Vulkan
+    ``target``; what the guard finds wrong is left out.
+
+    Raises CompileError where iree-compile fails on any of them.
+    """
+    flags = [
+        "--compile-from=stream",
+        f"--compile-to={_TRANSLATED}",
+        "--iree-hal-dump-executable-configurations-to=configured",
+    ]
+    with tempfile.TemporaryDirectory(prefix="smartmem-") as folder:
+        where = Path(folder)
+        text = _run(executables, target, flags, where, "targets.mlir").read_text("utf-8")
+        _, binary = _serialize(text, target, where, "kernels")
+        wrong = {f.dispatch for f in scan_folder(where / "configured") if f.is_error}
+        found = read_kernels(text, binary, bindings, words)
+    return {name: row for name, row in found.items() if row[0].entry not in wrong}
+
+
 def compile_module(
     lowered: str,
     target: Target,
@@ -334,13 +358,13 @@ def compile_module(
     streamed: Streamed | None = None
     if budget is None:
         build = partial(compile_executables, packings=packings or {})
-        module, kernels = _with_kernels(build, stream_ir, target, store)
+        module, configured = _with_kernels(build, stream_ir, target, store)
     else:
         # The plan's slots begin anywhere, and only IREE's runtime runs it.
         target = replace(target, merges_bindings=target.kind == "vulkan")
         problem = problem_of(stream_ir, target.speeds)
         check_budget(problem, budget.of(problem.total_bytes))
-        translated, kernels = _with_kernels(translate, stream_ir, target, store)
+        translated, configured = _with_kernels(translate, stream_ir, target, store)
         vmfb, streamed = stream(translated.text, problem, budget, target)
         module = Module(vmfb, translated.findings, unschedulable=_STREAMS)
     ended = time.perf_counter()
@@ -352,7 +376,8 @@ def compile_module(
             f"(docs/iree-miscompiles.md), so nothing was written:\n{rows}"
         )
     seconds = {"iree_stream": middle - started, "iree_codegen": ended - middle}
-    return Compiled(stream_ir, module, kernels, seconds, streamed)
+    kernels, tuned = configured.kernels, configured.tuned
+    return Compiled(stream_ir, module, kernels, seconds, tuned, streamed)
 
 
 def stream(
@@ -369,15 +394,16 @@ def stream(
 
 def _with_kernels(
     build: Callable[[str, Target, Cache], T], stream_ir: str, target: Target, store: Cache
-) -> tuple[T, dict[str, KernelConfig]]:
+) -> tuple[T, Configured]:
     """What is built with our kernel configurations; with IREE's own where it cannot build ours."""
+    own = Configured(stream_ir, {})
     if target.kernels is None:
-        return build(stream_ir, target, store), {}
-    configured = configure(stream_ir, target.kernels)
+        return build(stream_ir, target, store), own
+    configured = configure(stream_ir, target.kernels, target.tuned)
     try:
-        return build(configured.stream_ir, target, store), configured.kernels
+        return build(configured.stream_ir, target, store), configured
     except CompileError as error:
         if not configured.kernels:
             raise
         logger.warning("IREE cannot build our kernels; it chooses all of them itself: %s", error)
-        return build(stream_ir, target, store), {}
+        return build(stream_ir, target, store), own

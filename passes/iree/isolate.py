@@ -58,6 +58,7 @@ class Parameter:
     shape: tuple[int, ...]
     dtype: str
     is_written: bool
+    is_read: bool
     holds_bools: bool = False
 
 
@@ -185,6 +186,7 @@ class _Edit:
             raise NotIsolated(f"elements of type {tensor.element_type}")
         binding = bindings.index(op.operands[0])
         written = "<readonly:" not in str(op.result.type)
+        read = "<writeonly:" not in str(op.result.type)
         shared = any(
             p.binding == binding and (p.is_written or written) for p in self.parameters.values()
         )
@@ -193,7 +195,7 @@ class _Edit:
         argument = self.block.add_argument(tensor, op.location)
         shape = tuple(tensor.shape)
         bools = dtype == "int8" and _is_truncated(op.result)
-        self.parameters[op.result] = Parameter(binding, offset, shape, dtype, written, bools)
+        self.parameters[op.result] = Parameter(binding, offset, shape, dtype, written, read, bools)
         self.current[op.result] = argument
 
     def _load(self, op: Op) -> None:

@@ -119,6 +119,22 @@ def _run_through(
             raise Unschedulable(f"{function.name} has a {op.name}")
 
 
+def read_kernels(
+    targets_ir: str, binary: Callable[[str, str], bytes], bindings: int, words: int
+) -> dict[str, tuple[Kernel, bytes, tuple[int, int, int]]]:
+    """By executable, the one kernel of each executable of a module that nothing calls, its SPIR-V
+    and its workgroups; all take ``bindings`` and ``words``. Raises what ``read_program`` does.
+    """
+    module = phase_ir.parse(targets_ir).operation
+    kernels = _Kernels(module, binary, {})
+    found: dict[str, tuple[Kernel, bytes, tuple[int, int, int]]] = {}
+    for path, _ in _exports(module):
+        number, export = kernels.call(path, bindings, words)
+        row = kernels.rows[number]
+        found[path[0]] = (row, kernels.files[row.file], export.workgroups)
+    return found
+
+
 @dataclass(frozen=True)
 class _Export:
     """``workgroups`` of each call; the size of subgroup that the code was made for."""

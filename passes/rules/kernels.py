@@ -71,7 +71,8 @@ class KernelLimits:
     promotion). workgroups: how many fill the device. plain: whether vectorised tiles are used for
     plain matmuls too, which else are left to IREE. row_lanes: how many lanes must share a row
     equally for its softmax or norm to be one kernel (1: it always is). registers: 32-bit ones of a
-    thread (0: not known, or what does not fit costs little).
+    thread (0: not known, or what does not fit costs little). most_threads: invocations a
+    workgroup can have at all (128: the least that Vulkan allows), for what is measured.
     """
 
     threads: int
@@ -84,6 +85,7 @@ class KernelLimits:
     plain: bool
     row_lanes: int = 1
     registers: int = 0
+    most_threads: int = 128
 
     @property
     def tiles(self) -> int:
@@ -124,12 +126,49 @@ def tile_contraction(op: Contraction, limits: KernelLimits) -> KernelConfig | No
     roles = _roles(op)
     if roles is None:
         return None
-    promoted = _promoted(op, roles, limits)
-    if promoted is not None:
-        return promoted
+    best = _promoted(op, roles, limits)
+    if best is not None:
+        return best
     if not limits.plain and _is_plain(op, roles):
         return None
     return _vectorised(op, roles, limits)
+
+
+def vectorised(op: Contraction, limits: KernelLimits) -> KernelConfig | None:
+    """The vectorised tiles within ``limits``, whether or not they are the best choice."""
+    roles = _roles(op)
+    return None if roles is None else _vectorised(op, roles, limits)
+
+
+def promoted(op: Contraction, limits: KernelLimits) -> list[KernelConfig]:
+    """All promoted tiles within ``limits``."""
+    roles = _roles(op)
+    if roles is None or not _may_promote(op, roles, limits):
+        return []
+    return [_promoted_config(op, roles, tile) for tile in _promoted_tiles(op, roles, limits)]
+
+
+def accepts(op: Contraction, config: KernelConfig, limits: KernelLimits) -> bool:
+    """Whether a configuration from elsewhere is one for ``op`` that keeps the target's limits: a
+    tile for each loop, that divides it, and no more threads or shared memory than there are.
+    """
+    loops = len(op.extents)
+    tiles = (config.workgroup, config.thread, config.reduction)
+    if any(len(tile) != loops for tile in tiles) or prod(config.threads) > limits.most_threads:
+        return False
+    # A loop is cut by the first level that tiles it, each level by the next.
+    for extent, outer, inner in zip(op.extents, config.workgroup, config.thread, strict=True):
+        if outer and (extent % outer or (inner and outer % inner)):
+            return False
+    if config.pipeline == "BaseVectorize":
+        depths = zip(op.extents, config.reduction, strict=True)
+        return all(not depth or extent % depth == 0 for extent, depth in depths)
+    roles = _roles(op)
+    if roles is None or not _may_promote(op, roles, limits):
+        return False
+    rows, columns, depth = (config.workgroup[d] for d in (roles.row, roles.column, roles.deep))
+    tile = _Promoted(rows, columns, depth, config.thread[roles.row])
+    return tile.copies_in_vectors and tile.shared_bytes <= limits.shared_bytes
 
 
 def _roles(op: Contraction) -> _Roles | None:
@@ -247,7 +286,7 @@ def _promoted(op: Contraction, roles: _Roles, limits: KernelLimits) -> KernelCon
     """The tile that reuses most among those that fill the device; the most workgroups where none
     does.
     """
-    if not limits.shared_bytes or op.element_bits != 8 * _F32_BYTES or not _promotable(op, roles):
+    if not _may_promote(op, roles, limits):
         return None
     grid = prod(op.extents[d] for d in op.result)
 
@@ -256,8 +295,10 @@ def _promoted(op: Contraction, roles: _Roles, limits: KernelLimits) -> KernelCon
         return workgroups, tile.reuse, -_PROMOTED_ROWS.index(tile.held), tile.depth
 
     best = max(_promoted_tiles(op, roles, limits), key=worth, default=None)
-    if best is None:
-        return None
+    return None if best is None else _promoted_config(op, roles, best)
+
+
+def _promoted_config(op: Contraction, roles: _Roles, best: _Promoted) -> KernelConfig:
     loops = range(len(op.extents))
     tile = {roles.row: best.rows, roles.column: best.columns, roles.deep: best.depth}
     held = {roles.row: best.held, roles.column: _LANES, roles.deep: 0}
@@ -271,6 +312,11 @@ def _promoted(op: Contraction, roles: _Roles, limits: KernelLimits) -> KernelCon
             {roles.column: best.columns // _LANES, roles.row: best.rows // best.held},
         ),
     )
+
+
+def _may_promote(op: Contraction, roles: _Roles, limits: KernelLimits) -> bool:
+    is_f32 = op.element_bits == 8 * _F32_BYTES
+    return bool(limits.shared_bytes) and is_f32 and _promotable(op, roles)
 
 
 def _promotable(op: Contraction, roles: _Roles) -> bool:

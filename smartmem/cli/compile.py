@@ -47,6 +47,13 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Print the module to stderr after each of our passes.",
 )
+@click.option(
+    "--tuning",
+    default="auto",
+    show_default=True,
+    metavar="FILE|off",
+    help="Tiles of kernels that `smartmem tune` measured: auto is the user's and those shipped.",
+)
 @json_option
 def command(
     spec: str,
@@ -57,6 +64,7 @@ def command(
     budget: str | None,
     fast_math: bool,
     print_ir: bool,
+    tuning: str,
     as_json: bool,
 ) -> None:
     """Compile SPEC: a .pt2 file, module:callable returning (model, inputs), or suite:NAME."""
@@ -65,11 +73,14 @@ def command(
     check_target_names(targets)
     check_disabled(disabled)
     out = output or default_output(spec)
+    from smartmem.passes.target import resolve, with_tuning
     from smartmem.runtime.budget import parse_budget
     from smartmem.runtime.bundle_writer import check_writable
 
-    # What is wrong with the output or the budget is told before the work, which is slow.
+    # What is wrong with the output, tuning or budget is told before the work, which is slow.
     check_writable(out)
+    for name in targets:
+        with_tuning(resolve(name), tuning)
     if budget is not None:
         parse_budget(budget)
     from smartmem.compiler import compile_model
@@ -87,6 +98,7 @@ def command(
             budget=budget,
             fast_math=fast_math,
             after_pass=_print_ir if print_ir else None,
+            tuning=tuning,
         )
     if compiled.dropped:
         click.echo(

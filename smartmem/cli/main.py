@@ -34,6 +34,7 @@ VERBS = {
     "explain": "Show all that is known of one op or tensor of a compiled model.",
     "plan": "Show how a model's weights move under a memory budget, or change the budget.",
     "pool": "Run several models together under one memory budget, with deadlines.",
+    "tune": "Measure tiles of kernels on a device, for later compiles.",
     "bench": "Measure models of the suite, smartmem against its peers.",
     "deploy": "Run and measure a compiled model on an Android device.",
     "devices": "List the devices of this machine.",
