@@ -76,6 +76,7 @@ docs: setup ## the pages made of recorded results
 	$(BIN)/python -m smartmem.benchmarks.operators.page docs/operators.md
 	$(BIN)/python -m smartmem.benchmarks.kernels
 	$(BIN)/python -m smartmem.benchmarks.executor benchmarks/results/executor-llvmpipe.json --render
+	$(BIN)/python -m smartmem.benchmarks.latency benchmarks/results/latency-llvmpipe.json --render
 	$(BIN)/python -m smartmem.benchmarks.streaming benchmarks/results/streaming-two-cores.json --render
 	$(BIN)/python -m smartmem.benchmarks.driving benchmarks/results/driving-two-cores.json --render
 	$(BIN)/python -m smartmem.benchmarks.layouts page

@@ -29,6 +29,7 @@ from smartmem.verify import VerifyReport, verify
 if TYPE_CHECKING:
     from smartmem.compiler import compile_model as compile
     from smartmem.frontend.fallback import compile_reports
+    from smartmem.predict import predict_latency
     from smartmem.runtime.devices import list_devices as devices
     from smartmem.runtime.pool import Pool
     from smartmem.runtime.session import Session, load
@@ -37,6 +38,7 @@ _LAZY = {
     "compile": ("smartmem.compiler", "compile_model"),
     "compile_reports": ("smartmem.frontend.fallback", "compile_reports"),
     "devices": ("smartmem.runtime.devices", "list_devices"),
+    "predict_latency": ("smartmem.predict", "predict_latency"),
     "load": ("smartmem.runtime.session", "load"),
     "Pool": ("smartmem.runtime.pool", "Pool"),
     "Session": ("smartmem.runtime.session", "Session"),
@@ -56,6 +58,7 @@ __all__ = [
     "compile_reports",
     "devices",
     "load",
+    "predict_latency",
     "verify",
 ]
 

@@ -35,6 +35,7 @@ VERBS = {
     "plan": "Show how a model's weights move under a memory budget, or change the budget.",
     "pool": "Run several models together under one memory budget, with deadlines.",
     "tune": "Measure tiles of kernels on a device, for later compiles.",
+    "predict": "Predict how long a model takes on a target, without running it.",
     "bench": "Measure models of the suite, smartmem against its peers.",
     "deploy": "Run and measure a compiled model on an Android device.",
     "devices": "List the devices of this machine.",
