@@ -36,8 +36,10 @@ def layout_passes(
         # producers and consumers.
         EliminateViewsPass(),
         # After the first: a view that is a mere reshape no longer hides who reads a product. Before
-        # the next, which composes the views of its columns with what they were read through.
-        FuseProductsPass(),
+        # the next, which composes the views of its columns with what they were read through. Not on
+        # a CPU: joined, ViT-tiny, MiniLM and Swin-T were no faster there, and Swin-T's queries and
+        # keys were copied out of the columns.
+        *([FuseProductsPass()] if device == "vulkan" else []),
         # After the first: pieces are single views of one tensor, which is what it looks for.
         EliminateConcatsPass(),
         # Between the two: equal views are equal index maps by now, and views that it moves behind a
