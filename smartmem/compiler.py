@@ -24,7 +24,7 @@ from smartmem.timings import remember
 if TYPE_CHECKING:
     import torch
 
-    from smartmem.dialects.layout.weights import ArchiveEntry
+    from smartmem.dialects.archive import ArchiveEntry
     from smartmem.frontend.program import Program
     from smartmem.passes.base import PassReport
     from smartmem.passes.iree.artefact import Module
@@ -47,12 +47,14 @@ class CompiledModel:
     """Where the artefact lies, its manifest, and one report per target (keys: docs/cli.md).
 
     ``dropped``: targets that ``path`` held before, of another model or of other versions.
+    ``entries``: what the archive holds, where this wrote it.
     """
 
     path: Path
     manifest: Manifest
     reports: dict[str, dict[str, Any]]
     dropped: tuple[str, ...] = ()
+    entries: tuple[ArchiveEntry, ...] = ()
 
 
 @dataclass
@@ -240,9 +242,7 @@ def _write(
     reports: dict[str, dict[str, Any]] = {}
     with BundleWriter(out) as writer:
         with clock.phase("weights", "writing the weights"):
-            writer.write_weights(
-                {e.name: e.layout.pack(e.held(program.weights)) for e in entries.values()}
-            )
+            writer.write_weights({n: e.packed(program.weights) for n, e in entries.items()})
         for build in builds:
             report = _report(program, build)
             streamed = build.compiled.streamed
@@ -278,7 +278,7 @@ def _write(
             versions={name: version(name) for name in _VERSIONED},
             source={"graph_ops": program.graph_ops, "module_sha256": module_hash},
         )
-    return CompiledModel(out, manifest, reports, writer.dropped)
+    return CompiledModel(out, manifest, reports, writer.dropped, tuple(entries.values()))
 
 
 def _needs(module: Module) -> dict[str, Any]:

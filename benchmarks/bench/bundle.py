@@ -17,7 +17,7 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
-from itertools import permutations, product
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,8 +26,9 @@ from numpy.typing import NDArray
 
 from smartmem.benchmarks.bench import results
 from smartmem.benchmarks.bench.contenders import ours
-from smartmem.benchmarks.bench.recipe import RECIPE, STATE, Drawn, Entry, Recipe, write_kept
+from smartmem.benchmarks.bench.recipe import RECIPE, STATE, Drawn, Recipe, write_kept
 from smartmem.benchmarks.bench.task import Candidate
+from smartmem.dialects.archive import ArchiveEntry
 from smartmem.errors import UserError
 
 if TYPE_CHECKING:
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
 INDEX = "bundle.json"
 # Tensors of fewer elements are sent: norms' statistics and biases among them.
 LEAST_DRAWN = 1 << 12
-_PROBED = 16
 
 # The whole of it, for other contenders start where smartmem does; to measure smartmem itself takes
 # neither torch nor the compiler.
@@ -142,7 +142,7 @@ def _write_model(
     compiled = compile_model(model, inputs, targets=tuple(targets), out=out, storage=storage)
     write_reference(model, inputs, folder)
     weights = compiled.path / compiled.manifest.weights.file
-    write_recipe(weights, drawn, folder)
+    write_recipe(weights, compiled.entries, drawn, folder)
     weights.unlink()
     write_state(model, drawn, folder)
     # Without its seconds: they may be those of the compiler's cache.
@@ -154,19 +154,25 @@ def _write_model(
 
 
 def draw_weights(model: "torch.nn.Module", inputs: Sequence["torch.Tensor"]) -> dict[str, Drawn]:
-    """Put drawn numbers in the place of the large weights of ``model``; what was drawn, by name."""
+    """Put drawn numbers in the place of the large weights of ``model``; what was drawn, by name.
+
+    A tied parameter has several names, and the same numbers under each.
+    """
     import torch
 
     from smartmem.benchmarks.models.registry import take_statistics
 
     drawn: dict[str, Drawn] = {}
+    by_parameter: dict[torch.nn.Parameter, Drawn] = {}
     with torch.no_grad():
-        for name, parameter in model.named_parameters():
+        for name, parameter in model.named_parameters(remove_duplicate=False):
             if parameter.dtype != torch.float32 or parameter.numel() < LEAST_DRAWN:
                 continue
-            one = _like(parameter.numpy(), seed=len(drawn) + 1)
-            parameter.copy_(torch.from_numpy(one.draw()))
-            drawn[name] = one
+            if parameter not in by_parameter:
+                one = _like(parameter.numpy(), seed=len(by_parameter) + 1)
+                parameter.copy_(torch.from_numpy(one.draw()))
+                by_parameter[parameter] = one
+            drawn[name] = by_parameter[parameter]
     # The statistics are of images: nothing else has batch norms to speak of.
     if all(tensor.is_floating_point() for tensor in inputs):
         take_statistics(model, tuple(inputs))
@@ -175,10 +181,7 @@ def draw_weights(model: "torch.nn.Module", inputs: Sequence["torch.Tensor"]) -> 
 
 def write_state(model: "torch.nn.Module", drawn: Mapping[str, Drawn], folder: Path) -> None:
     """Keep in ``folder`` what ``model`` holds beside the ``drawn`` parameters."""
-    # By place in memory: a tied parameter has several names.
-    places = {p.data_ptr() for name, p in model.named_parameters() if name in drawn}
-    state = model.state_dict()
-    rest = {name: t.numpy() for name, t in state.items() if t.data_ptr() not in places}
+    rest = {name: t.numpy() for name, t in model.state_dict().items() if name not in drawn}
     np.savez_compressed(folder / STATE, **rest)
 
 
@@ -189,45 +192,31 @@ def _like(array: NDArray[Any], seed: int) -> Drawn:
     return Drawn(seed, tuple(array.shape), low, high)
 
 
-def write_recipe(weights: Path, drawn: Mapping[str, Drawn], folder: Path) -> Recipe:
-    """Say in ``folder`` how to write the archive ``weights`` anew from ``drawn`` parameters."""
+def write_recipe(
+    weights: Path, entries: Sequence[ArchiveEntry], drawn: Mapping[str, Drawn], folder: Path
+) -> Recipe:
+    """Say in ``folder`` how to write the archive ``weights`` of ``entries`` anew from ``drawn``
+    parameters.
+    """
     from iree.runtime import ParameterIndex
 
     index = ParameterIndex()
     index.load(str(weights))
-    tensors = [one.draw() for one in drawn.values()]
-    entries: dict[str, Entry] = {}
+    parameters = {name: one.draw() for name, one in drawn.items()}
+    of_drawn = {entry.name: entry for entry in entries if parameters.keys() >= set(entry.keys)}
+    made: list[ArchiveEntry] = []
     kept: dict[str, NDArray[np.uint8]] = {}
     for name, held in index.items():
         data = np.asarray(held.file_view, np.uint8)
-        entry = _entry(data, tensors)
-        if entry is None:
-            kept[name] = data.copy()
+        entry = of_drawn.get(name)
+        # A parameter that was computed with before it got there has its name, not its bytes.
+        if entry is not None and entry.packed(parameters).tobytes() == data.tobytes():
+            made.append(entry)
         else:
-            entries[name] = entry
-    sizes = write_kept(folder, kept)
-    parameters = {name: position for position, name in enumerate(drawn)}
-    recipe = Recipe(tuple(drawn.values()), entries, sizes, parameters)
+            kept[name] = data.copy()
+    recipe = Recipe(dict(drawn), tuple(made), write_kept(folder, kept))
     results.write(folder / RECIPE, recipe.to_json())
     return recipe
-
-
-def _entry(data: NDArray[np.uint8], tensors: Sequence[NDArray[np.float32]]) -> Entry | None:
-    """The drawn tensor, and the order of its dims, that ``data`` holds; None where it is another.
-
-    Different numbers differ at once, so orders are told apart by the first few elements.
-    """
-    for position, tensor in enumerate(tensors):
-        if tensor.nbytes != data.size:
-            continue
-        numbers = np.frombuffer(data.tobytes(), np.float32)
-        for order in permutations(range(tensor.ndim)):
-            moved = tensor.transpose(order)
-            if not np.array_equal(moved.flat[:_PROBED], numbers[:_PROBED]):
-                continue
-            if np.array_equal(moved.ravel(), numbers):
-                return Entry(position, order)
-    return None
 
 
 def _write_library(folder: Path) -> None:

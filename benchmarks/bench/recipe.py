@@ -1,8 +1,8 @@
 """Weights that need not be sent: drawn by numpy from a seed, the same on every machine.
 
-A recipe says how to write a weights archive anew: each of its entries is a drawn tensor with its
-dims in some order, or stands in a file of those that are sent. It says as well which parameters of
-the PyTorch model they are, for contenders that start from that. Random numbers are raw bits of
+A recipe says how to write a weights archive anew: each of its entries is made of drawn parameters,
+joined and laid out as the compiler did, or stands in a file of those that are sent. Contenders that
+start from the PyTorch model put the same parameters into that. Random numbers are raw bits of
 PCG64, which numpy guarantees never to change, made into floats by exact operations only.
 """
 
@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from smartmem.dialects.archive import ArchiveEntry
+from smartmem.dialects.layouts import Layout
 from smartmem.errors import UserError
 from smartmem.runtime.archive import write_archive
 from smartmem.runtime.manifest import Manifest, sha256_of
@@ -46,34 +48,22 @@ class Drawn:
 
 
 @dataclass(frozen=True)
-class Entry:
-    """An archive's entry: the drawn tensor ``drawn`` with its dims in ``order``."""
-
-    drawn: int
-    order: tuple[int, ...]
-
-
-@dataclass(frozen=True)
 class Recipe:
-    """The tensors to draw, how each entry of the archive follows, and the bytes of those that do
-    not, in order; ``parameters`` are those of the PyTorch model by the position of their tensor.
+    """The parameters to draw, by name; the entries of the archive that are made of them; and the
+    bytes of the entries that are sent, in order.
     """
 
-    drawn: tuple[Drawn, ...]
-    entries: dict[str, Entry]
+    drawn: dict[str, Drawn]
+    made: tuple[ArchiveEntry, ...]
     kept: dict[str, int]
-    parameters: dict[str, int]
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
 
     @staticmethod
     def of_json(data: dict[str, Any]) -> "Recipe":
-        drawn = tuple(Drawn(**{**d, "shape": tuple(d["shape"])}) for d in data["drawn"])
-        entries = {
-            name: Entry(e["drawn"], tuple(e["order"])) for name, e in data["entries"].items()
-        }
-        return Recipe(drawn, entries, data["kept"], data["parameters"])
+        drawn = {n: Drawn(**{**d, "shape": tuple(d["shape"])}) for n, d in data["drawn"].items()}
+        return Recipe(drawn, tuple(_entry(entry) for entry in data["made"]), data["kept"])
 
     @staticmethod
     def read(folder: Path) -> "Recipe":
@@ -81,17 +71,22 @@ class Recipe:
         return Recipe.of_json(json.loads((folder / RECIPE).read_text(encoding="utf-8")))
 
     def arrays(self, kept: bytes) -> dict[str, NDArray[Any]]:
-        """All entries of the archive by name, given the bytes of those that are not drawn."""
-        tensors = [drawn.draw() for drawn in self.drawn]
+        """All entries of the archive by name, given the bytes of those that are sent."""
+        parameters = {name: drawn.draw() for name, drawn in self.drawn.items()}
         arrays: dict[str, NDArray[Any]] = {
-            name: np.ascontiguousarray(tensors[entry.drawn].transpose(entry.order))
-            for name, entry in self.entries.items()
+            entry.name: np.ascontiguousarray(entry.packed(parameters)) for entry in self.made
         }
         start = 0
         for name, size_bytes in self.kept.items():
             arrays[name] = np.frombuffer(kept, np.uint8, size_bytes, start)
             start += size_bytes
         return arrays
+
+
+def _entry(data: dict[str, Any]) -> ArchiveEntry:
+    pairs = {key: tuple((a, b) for a, b in data["layout"][key]) for key in ("packed", "padding")}
+    layout = Layout(tuple(data["layout"]["order"]), **pairs)
+    return ArchiveEntry(data["name"], tuple(data["keys"]), data["dim"], layout)
 
 
 def write_kept(folder: Path, kept: Mapping[str, NDArray[np.uint8]]) -> dict[str, int]:

@@ -2,17 +2,14 @@
 equal.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from smartmem.dialects._mlir import ir
+from smartmem.dialects.archive import ArchiveEntry
 from smartmem.dialects.layout import shapes
 from smartmem.dialects.layout.attributes import repr_of
 from smartmem.dialects.layout.ops import WeightOp, element_type, shape
-from smartmem.dialects.layouts import Layout
 
 # Parameter scope of the archive in compiled modules.
 SCOPE = "model"
@@ -20,25 +17,6 @@ SCOPE = "model"
 
 # The keys of the weights that an entry holds side by side, and the dim along which.
 _STACKED, _STACKED_DIM = "stacked", "stacked_dim"
-
-
-@dataclass(frozen=True)
-class ArchiveEntry:
-    """Entry ``name`` holds the weights ``keys``, joined along ``dim``, packed as ``layout``."""
-
-    name: str
-    keys: tuple[str, ...]
-    dim: int
-    layout: Layout
-
-    def held(self, weights: Mapping[str, Any]) -> Any:
-        """The array before it is packed, from all arrays by key."""
-        parts = [weights[key] for key in self.keys]
-        return parts[0] if len(parts) == 1 else np.concatenate(parts, self.dim)
-
-    def size_bytes(self, weights: Mapping[str, Any]) -> int:
-        """Bytes of the entry."""
-        return sum(weights[key].nbytes for key in self.keys)
 
 
 def stack(parts: Sequence[Any], dim: int) -> Any:

@@ -18,6 +18,8 @@ from smartmem.benchmarks.bench.contenders.model import model_of
 from smartmem.benchmarks.bench.recipe import KEPT, RECIPE, STATE, Drawn, Recipe, write_weights
 from smartmem.benchmarks.bench.task import Task
 from smartmem.benchmarks.models import suite
+from smartmem.dialects.archive import ArchiveEntry
+from smartmem.dialects.layouts import Layout
 from smartmem.errors import UserError
 from smartmem.runtime.archive import write_archive
 from smartmem.runtime.bundle_writer import BundleWriter
@@ -75,15 +77,22 @@ def test_the_archive_is_written_anew(tmp_path: Path) -> None:
         "first": Drawn(1, (64, 32, 3), -1.0, 1.0),
         "second": Drawn(2, (64, 32, 3), -1.0, 1.0),
     }
-    first, second = (one.draw() for one in drawn.values())
-    bias = np.arange(7, dtype=np.float32)
-    arrays = {
-        "a@[1, 2, 0]": first.transpose(1, 2, 0),
-        "b": second,
-        "bias": bias,
-        "mask": np.array([True, False, True]),
-        "c": first + 1,
-    }
+    weights = {name: one.draw() for name, one in drawn.items()}
+    weights["bias"] = np.arange(7, dtype=np.float32)
+    weights["mask"] = np.array([True, False, True])
+    row_major = Layout.row_major(3)
+    entries = [
+        ArchiveEntry("first@[1, 2, 0]", ("first",), 0, Layout((1, 2, 0))),
+        ArchiveEntry("second", ("second",), 0, row_major),
+        ArchiveEntry("first+second", ("first", "second"), 1, row_major),
+        ArchiveEntry("packed", ("first",), 0, Layout((0, 1, 2), ((2, 4),), ((0, 66),))),
+        ArchiveEntry("bias", ("bias",), 0, Layout.row_major(1)),
+        ArchiveEntry("mask", ("mask",), 0, Layout.row_major(1)),
+    ]
+    arrays = {entry.name: entry.packed(weights) for entry in entries}
+    # Computed with since it was drawn: its name and layout are not enough.
+    entries.append(ArchiveEntry("second@[0, 2, 1]", ("second",), 0, Layout((0, 2, 1))))
+    arrays["second@[0, 2, 1]"] = entries[-1].packed(weights) + 1
     bundle = tmp_path / "model.smartmem"
     with BundleWriter(bundle) as writer:
         writer.write_weights(arrays)
@@ -101,13 +110,10 @@ def test_the_archive_is_written_anew(tmp_path: Path) -> None:
             source={},
         )
     before = (bundle / "weights.irpa").read_bytes()
-    recipe = write_recipe(bundle / "weights.irpa", drawn, tmp_path)
-    assert {name: (e.drawn, e.order) for name, e in recipe.entries.items()} == {
-        "a@[1, 2, 0]": (0, (1, 2, 0)),
-        "b": (1, (0, 1, 2)),
-    }
-    assert set(recipe.kept) == {"bias", "mask", "c"}
-    assert recipe.parameters == {"first": 0, "second": 1}
+    recipe = write_recipe(bundle / "weights.irpa", entries, drawn, tmp_path)
+    assert set(recipe.made) == set(entries[:4])
+    assert set(recipe.kept) == {"bias", "mask", "second@[0, 2, 1]"}
+    assert recipe.drawn == drawn
     assert Recipe.of_json(json.loads((tmp_path / RECIPE).read_text())) == recipe
     (bundle / "weights.irpa").unlink()
     write_weights(tmp_path, bundle, manifest)
@@ -136,8 +142,11 @@ def test_a_contender_starts_from_the_same_model(
     model = Tied().eval()
     drawn = draw_weights(model, (tokens,))
     archive = tmp_path / "weights.irpa"
+    # Under either name: which one the exporter takes is its own affair.
+    assert drawn["embed.weight"] == drawn["head.weight"]
     write_archive(archive, {"a": model.embed.weight.detach().numpy()})
-    write_recipe(archive, drawn, tmp_path)
+    held = ArchiveEntry("a", ("head.weight",), 0, Layout.row_major(2))
+    assert write_recipe(archive, [held], drawn, tmp_path).made == (held,)
     write_state(model, drawn, tmp_path)
     assert (tmp_path / STATE).stat().st_size < model.embed.weight.nbytes / 4
 
@@ -152,7 +161,7 @@ def test_a_damaged_bundle_is_refused(tmp_path: Path) -> None:
     bundle.mkdir()
     archive = bundle / "weights.irpa"
     write_archive(archive, {"bias": np.ones(4, np.float32)})
-    write_recipe(archive, {}, tmp_path)
+    write_recipe(archive, [], {}, tmp_path)
     archive.unlink()
     manifest = _manifest(sha256="of another archive")
     with pytest.raises(UserError, match="differ from those it was compiled with"):

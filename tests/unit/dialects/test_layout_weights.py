@@ -4,9 +4,10 @@ import numpy as np
 
 from smartmem.dialects import layout
 from smartmem.dialects._mlir import ir
+from smartmem.dialects.archive import ArchiveEntry
 from smartmem.dialects.layout import build
 from smartmem.dialects.layout.attributes import with_repr
-from smartmem.dialects.layout.weights import ArchiveEntry, again, archive_entries, entry_of, stack
+from smartmem.dialects.layout.weights import again, archive_entries, entry_of, stack
 from smartmem.dialects.layouts import Layout, Repr
 
 LAST = Layout((1, 0))
