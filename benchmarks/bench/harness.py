@@ -80,7 +80,7 @@ class Harness:
 
     ``prepared`` holds candidates that need not be built, by contender; ``commit`` is smartmem's.
     With ``keep_builds`` what was built, failures too, is taken from the task's folder where an
-    earlier harness left it.
+    earlier harness left it for the same target.
     """
 
     def __init__(
@@ -163,16 +163,22 @@ class Harness:
         if missing:
             reason = f"not installed: {', '.join(missing)}; {peer.install}"
             raise Failure("not installed", reason)
-        kept = self._task.folder / f"{_slug(peer.name)}.built.json"
-        if self._keep_builds and kept.is_file():
-            reply = json.loads(kept.read_text(encoding="utf-8"))
-        else:
-            reply = self._built(peer)
-            if self._keep_builds:
-                results.write(kept, reply)
+        reply = self._kept(peer) if self._keep_builds else self._built(peer)
         if "failure" in reply:
             raise Failure(**reply["failure"])
         return [Candidate.of_json(data) for data in reply["candidates"]], reply["build_s"]
+
+    def _kept(self, peer: Peer) -> dict[str, Any]:
+        """What an earlier harness was answered for this target, else what the contender answers."""
+        file = self._task.folder / f"{_slug(peer.name)}.built.json"
+        if file.is_file():
+            kept = json.loads(file.read_text(encoding="utf-8"))
+            # For another target other files lie under the same names.
+            if kept["target"] == self._task.target:
+                return kept["reply"]
+        reply = self._built(peer)
+        results.write(file, {"target": self._task.target, "reply": reply})
+        return reply
 
     def _built(self, peer: Peer) -> dict[str, Any]:
         """What the contender's own process answers."""

@@ -232,17 +232,20 @@ def test_smartmem_again_is_not_built_twice(task: Task) -> None:
 
 @pytest.mark.parametrize(("names", "status"), [('["fine"]', "ok"), ('["build crash"]', "crashed")])
 def test_what_is_kept_is_not_built_again(task: Task, names: str, status: str) -> None:
-    """Neither what was built nor what could not be, by whichever harness."""
+    """Neither what was built nor what could not be, by whichever harness; another target is."""
     (task.folder / "candidates.json").write_text(names, encoding="utf-8")
     peer = Peer("fake", "bench_fakes")
 
-    def harness() -> Harness:
+    def harness(task: Task) -> Harness:
         return Harness(task, "cpu", plan=Plan(runs=3), limits=LIMITS, keep_builds=True)
 
-    harness().build(peer)
-    (row,) = harness().measure([peer])
+    harness(task).build(peer)
+    (row,) = harness(task).measure([peer])
     assert row.status == status, row.reason
-    assert (task.folder / "builds.txt").read_text() == "built\n"
+    builds = task.folder / "builds.txt"
+    assert builds.read_text() == "built\n"
+    harness(replace(task, target="another")).build(peer)
+    assert builds.read_text() == "built\nbuilt\n"
 
 
 def test_contenders_end_with_the_harness(task: Task) -> None:
