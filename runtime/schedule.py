@@ -22,7 +22,7 @@ from typing import Final
 
 from smartmem.errors import UserError
 
-FORMAT_VERSION = 4
+FORMAT_VERSION = 5
 MAGIC = b"SMSCHED\0"
 NO_RESOURCE: Final = 0xFFFFFFFF
 
@@ -156,6 +156,8 @@ class BindingKind(IntEnum):
     BUFFER = 0
     TEXELS = 1
     IMAGE = 2
+    # An image that the kernel writes; others read it as IMAGE.
+    WRITTEN_IMAGE = 3
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,7 @@ from typing import Any, TypeVar
 
 from smartmem.errors import CompileError, os_error
 from smartmem.passes.iree import artefact
+from smartmem.passes.iree.activation_images import binding_shapes
 from smartmem.passes.iree.artefact import Module
 from smartmem.passes.iree.cache import Cache, key_of
 from smartmem.passes.iree.configure import Configured, configure
@@ -197,7 +198,7 @@ def compile_executables(stream_ir: str, target: Target, cache: Cache, packings: 
     ]
     if target.storage != "buffer":
         parts += [
-            "activations",
+            "activation images",
             str(target.textures),
             *(f"{name} {how}" for name, how in packings.items()),
         ]
@@ -233,8 +234,8 @@ def _compile_vulkan(stream_ir: str, target: Target, where: Path, packings: Packi
             vmfb, more = _compile_merged(stream_ir, target, where)
             findings += more
         if target.storage != "buffer":
-            wanted = packings if target.storage == "image" else None
-            program, facts = _with_textures(targets_ir, program, target, where, wanted)
+            images = (packings, binding_shapes(stream_ir)) if target.storage == "image" else ()
+            program, facts = _with_textures(targets_ir, program, target, where, *images)
     except Unschedulable as reason:
         logger.info("no schedule for our executor: %s", reason)
         return Module(vmfb, findings, unschedulable=str(reason))
@@ -258,10 +259,12 @@ def _compile_merged(
 
 
 def _with_textures(
-    targets_ir: str, plain: Program, target: Target, where: Path, packings: Packings | None
+    targets_ir: str, plain: Program, target: Target, where: Path, *images: Any
 ) -> tuple[Program, dict[str, Any]]:
-    """The program whose kernels read texels, and how much of what they read for the report."""
-    textured = bind_as_texels(targets_ir, apart(plain.schedule), target.textures, packings)
+    """The program whose kernels read texels, and how much of what they read for the report;
+    ``images`` are the weights' packings and the bindings' shapes, where there shall be any.
+    """
+    textured = bind_as_texels(targets_ir, apart(plain.schedule), target.textures, *images)
     _, binary = _serialize(textured.targets_ir, target, where, "textured")
     program = read_program(targets_ir, binary, textured.bindings)
     return program, storage_facts(apart(program.schedule), textured)

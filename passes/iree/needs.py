@@ -41,6 +41,10 @@ def needs_of(schedule: Schedule, kernels: Mapping[str, bytes]) -> dict[str, Any]
         "push_constant_bytes": _most(4 * k.push_words for k in schedule.kernels),
         "texel_formats": _formats(bindings, BindingKind.TEXELS),
         "image_formats": _formats(bindings, BindingKind.IMAGE),
+        "written_images": _most(
+            sum(b.kind is BindingKind.WRITTEN_IMAGE for b in k.bindings) for k in schedule.kernels
+        ),
+        "written_image_formats": _formats(bindings, BindingKind.WRITTEN_IMAGE),
     }
 
 

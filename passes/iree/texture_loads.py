@@ -26,6 +26,7 @@ from smartmem.passes.iree.spirv_index import DIVISIONS, Form, Indices, emit, row
 from smartmem.runtime.schedule import Binding, BindingKind, Format
 
 LANES = 4
+LOAD, STORE = "spirv.Load", "spirv.Store"
 # The format of a texel, by element type and lanes of what a kernel loads.
 _FORMATS = {
     ("f32", 1): Format.R32_SFLOAT,
@@ -70,14 +71,14 @@ class Converted:
 
 @dataclass
 class Found:
-    """A binding's variable, its loads, and what they load: ``lanes`` of ``scalar``, which are
-    ``bits`` where a kernel reads them as another type.
+    """A binding's variable, its loads (or stores) with the addresses of their elements, and what
+    those are: ``lanes`` of ``scalar``, which are ``bits`` where a kernel has them as another type.
     """
 
     variable: Op
     scalar: str
     lanes: int
-    loads: list[tuple[Op, Op]] = field(default_factory=list[tuple[Op, Op]])
+    accesses: list[tuple[Op, Op]] = field(default_factory=list[tuple[Op, Op]])
     bits: bool = False
 
     @property
@@ -101,8 +102,10 @@ class Found:
         return "f32" if self.stored.startswith("f") else "i32"
 
 
-def find(shader: Op, number: int) -> Found:
-    """The binding with all its loads; raises Kept where one of its uses is anything else."""
+def find(shader: Op, number: int, access: str = LOAD) -> Found:
+    """The binding with all its loads (or stores); raises Kept where one of its uses is anything
+    else.
+    """
     variables = [
         op
         for op in phase_ir.body_ops(shader)
@@ -120,28 +123,34 @@ def find(shader: Op, number: int) -> Found:
     name = phase_ir.symbol(variables[0])
     for address in phase_ir.named(shader, "spirv.mlir.addressof"):
         if phase_ir.symbol_ref(address.attributes["variable"]) == (name,):
-            found.loads += _loads(address)
+            found.accesses += _accesses(address, access)
     # Uses come in any order; what is computed for one load shall stand before the next.
-    order = {op: number for number, op in enumerate(phase_ir.named(shader, "spirv.Load"))}
-    found.loads.sort(key=lambda pair: order[pair[1]])
+    order = {op: number for number, op in enumerate(phase_ir.named(shader, access))}
+    found.accesses.sort(key=lambda pair: order[pair[1]])
     # A fetch of a float may change bits that are no number, such as two halves in one float.
-    found.bits = any(
-        user.name == "spirv.Bitcast" for _, load in found.loads for user in _users(load.results[0])
-    )
+    found.bits = any(_is_cast(op) for _, op in found.accesses)
     if found.bits and scalar == "f16":
         raise Kept("its halves are read as another type")
     return found
 
 
-def _loads(address: Op) -> Iterator[tuple[Op, Op]]:
-    """Each element's address and the load of it."""
+def _accesses(address: Op, access: str) -> Iterator[tuple[Op, Op]]:
+    """Each element's address and the load or store of it."""
     for chain in _users(address.results[0]):
         if chain.name not in _CHAINS or len(chain.operands) != 3:
             raise Kept(f"its address is used by {chain.name}")
-        for load in _users(chain.results[0]):
-            if load.name != "spirv.Load":
-                raise Kept(f"its elements are used by {load.name}")
-            yield chain, load
+        for op in _users(chain.results[0]):
+            if op.name != access:
+                raise Kept(f"its elements are used by {op.name}")
+            yield chain, op
+
+
+def _is_cast(access: Op) -> bool:
+    """Whether what is loaded or stored has another type, too."""
+    if access.name == LOAD:
+        return any(user.name == "spirv.Bitcast" for user in _users(access.results[0]))
+    source = phase_ir.defining_op(access.operands[1])
+    return source is not None and source.name == "spirv.Bitcast"
 
 
 def _users(value: Value) -> list[Op]:
@@ -152,7 +161,7 @@ def places(found: Found, indices: Indices, width: int) -> list[tuple[Form, Form]
     """Row and column of each load in an image of this width; raises Kept where one does not
     follow from its index.
     """
-    pairs = [row_and_column(indices.form(chain.operands[2]), width) for chain, _ in found.loads]
+    pairs = [row_and_column(indices.form(chain.operands[2]), width) for chain, _ in found.accesses]
     if None in pairs:
         raise Kept("an index that does not split into row and column")
     return [pair for pair in pairs if pair is not None]
@@ -160,17 +169,23 @@ def places(found: Found, indices: Indices, width: int) -> list[tuple[Form, Form]
 
 def to_image(found: Found, pairs: list[tuple[Form, Form]], width: int) -> Converted:
     """Make each load a fetch at its place in an image of this width."""
-    by_load = dict(zip((load for _, load in found.loads), pairs, strict=True))
-    # What is computed for one load serves those after it in the same block.
+    binding = Binding(BindingKind.IMAGE, found.format, width)
+    return _convert(found, "Dim2D", coordinates(found, pairs), binding)
+
+
+def coordinates(found: Found, pairs: list[tuple[Form, Form]]) -> Callable[[Op, Op], Value]:
+    """What makes, at the insertion point, column and row of an access: of its address and it."""
+    by_access = dict(zip((op for _, op in found.accesses), pairs, strict=True))
+    # What is computed for one access serves those after it in the same block.
     made: dict[Any, dict[Any, Value]] = {}
 
-    def coordinate(chain: Op, load: Op) -> Value:
-        row, column = by_load[load]
-        known = made.setdefault(_place(load), {})
+    def coordinate(chain: Op, access: Op) -> Value:
+        row, column = by_access[access]
+        known = made.setdefault(_place(access), {})
         parts = [emit(column, known), emit(row, known)]
-        return _make("spirv.CompositeConstruct", "vector<2xi32>", *parts)
+        return make("spirv.CompositeConstruct", "vector<2xi32>", *parts)
 
-    return _convert(found, "Dim2D", coordinate, Binding(BindingKind.IMAGE, found.format, width))
+    return coordinate
 
 
 def to_texels(found: Found) -> Converted:
@@ -183,45 +198,56 @@ def _convert(
     found: Found, dim: str, coordinate: Callable[[Op, Op], Value], binding: Binding
 ) -> Converted:
     image = _IMAGE.format(found.fetched, dim)
-    pointer = _POINTER.format(image)
-    context = found.variable.context
-    with context:
-        found.variable.attributes["type"] = ir.TypeAttr.get(ir.Type.parse(pointer))
+    retype(found, image)
+    divisions = 0
+    for chain, load in found.accesses:
+        with load.context, load.location, ir.InsertionPoint(load):
+            place = coordinate(chain, load)
+            held = image_of(chain, image)
+            texel = make("spirv.ImageFetch", f"vector<{LANES}x{found.fetched}>", held, place)
+            load.results[0].replace_all_uses_with(_lanes_of(texel, found))
+        divisions += divisions_in_loop(place, load)
+        load.erase()
+    erase_unused(found)
+    return Converted(binding, divisions)
+
+
+def retype(found: Found, image: str) -> None:
+    """Make the binding's variable one of this type of image."""
+    with found.variable.context:
+        pointer = ir.Type.parse(_POINTER.format(image))
+        found.variable.attributes["type"] = ir.TypeAttr.get(pointer)
         if "aliased" in found.variable.attributes:
             del found.variable.attributes["aliased"]
-    divisions = 0
-    for chain, load in found.loads:
-        address = phase_ir.defining_op(chain.operands[0])
-        assert address is not None
-        with context, load.location, ir.InsertionPoint(load):
-            name = address.attributes["variable"]
-            held = _make("spirv.Load", image, _make("spirv.mlir.addressof", pointer, variable=name))
-            place = coordinate(chain, load)
-            texel = _make("spirv.ImageFetch", f"vector<{LANES}x{found.fetched}>", held, place)
-            load.results[0].replace_all_uses_with(_lanes_of(texel, found))
-        divisions += _divisions(place, _loop(load))
-        load.erase()
-    _erase_unused(found)
-    return Converted(binding, divisions)
+
+
+def image_of(chain: Op, image: str) -> Value:
+    """The image that a binding has become, loaded at the insertion point."""
+    address = phase_ir.defining_op(chain.operands[0])
+    assert address is not None
+    name = address.attributes["variable"]
+    pointer = _POINTER.format(image)
+    return make(LOAD, image, make("spirv.mlir.addressof", pointer, variable=name))
 
 
 def _lanes_of(texel: Value, found: Found) -> Value:
     """Of a texel's four components those that the kernel loads, in its type."""
     value = texel
     if found.lanes == 1:
-        value = _make("spirv.CompositeExtract", found.fetched, texel, indices=_numbers(0))
+        value = make("spirv.CompositeExtract", found.fetched, texel, indices=_numbers(0))
     elif found.lanes < LANES:
         chosen = _numbers(*range(found.lanes))
-        type_ = _vector(found.lanes, found.fetched)
-        value = _make("spirv.VectorShuffle", type_, texel, texel, components=chosen)
+        type_ = vector(found.lanes, found.fetched)
+        value = make("spirv.VectorShuffle", type_, texel, texel, components=chosen)
     if found.stored in _NARROWING:
-        value = _make(_NARROWING[found.stored], _vector(found.lanes, found.stored), value)
+        value = make(_NARROWING[found.stored], vector(found.lanes, found.stored), value)
     if found.bits and found.stored != found.scalar:
-        value = _make("spirv.Bitcast", _vector(found.lanes, found.scalar), value)
+        value = make("spirv.Bitcast", vector(found.lanes, found.scalar), value)
     return value
 
 
-def _vector(lanes: int, scalar: str) -> str:
+def vector(lanes: int, scalar: str) -> str:
+    """The type of so many scalars."""
     return scalar if lanes == 1 else f"vector<{lanes}x{scalar}>"
 
 
@@ -230,7 +256,7 @@ def _numbers(*values: int) -> Any:
     return ir.ArrayAttr.get([ir.IntegerAttr.get(i32, value) for value in values])
 
 
-def _make(name: str, type_: str, *operands: Value, **attributes: Any) -> Value:
+def make(name: str, type_: str, *operands: Value, **attributes: Any) -> Value:
     """One op at the insertion point; its result."""
     result = ir.Type.parse(type_)
     return ir.Operation.create(
@@ -253,8 +279,9 @@ def _loop(op: Op) -> Op | None:
     return parent.operation if parent and parent.operation.name == "spirv.mlir.loop" else None
 
 
-def _divisions(value: Value, loop: Op | None) -> int:
-    """Divisions and remainders that ``value`` is computed with inside ``loop``."""
+def divisions_in_loop(value: Value, access: Op) -> int:
+    """Divisions and remainders that ``value`` takes inside the loop around ``access``."""
+    loop = _loop(access)
     count, waiting, seen = 0, [value], set[Value]()
     while loop is not None and waiting:
         current = waiting.pop()
@@ -269,9 +296,9 @@ def _divisions(value: Value, loop: Op | None) -> int:
     return count
 
 
-def _erase_unused(found: Found) -> None:
-    """What only computed the addresses of elements."""
-    waiting: list[Op] = list({chain: None for chain, _ in found.loads})
+def erase_unused(found: Found) -> None:
+    """Erase what only computed the addresses of elements."""
+    waiting: list[Op] = list({chain: None for chain, _ in found.accesses})
     while waiting:
         op = waiting.pop()
         if any(list(result.uses) for result in op.results):

@@ -7,18 +7,21 @@ or a texel buffer (``texture_loads.py``). Legal is decided before anything is ed
   (``pack_textures.py``), it reads whole texels of four lanes, and row and column of each follow
   from its index. A weight lies in one kind of memory only: where one of its readers cannot, the
   others do not either.
-* Else a **texel buffer**, where the device's hold that many texels. So are activations: what makes
-  them writes a buffer, and its readers see the same bytes as texels; nothing is copied.
+* So are activations, of which all that their kernels touch are whole texels
+  (``activation_images.py``): what makes them writes the image.
+* Else a **texel buffer**, where the device's hold that many texels. What makes an activation then
+  writes a buffer, and its readers see the same bytes as texels; nothing is copied.
 * Else the binding stays a **buffer**. The reasons are told.
 """
 
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from smartmem.passes.iree import phase_ir
+from smartmem.passes.iree.activation_images import Shapes, Slot, Touched, choose
 from smartmem.passes.iree.phase_ir import Op, ir
 from smartmem.passes.iree.spirv_index import Form, Indices
 from smartmem.passes.iree.texture_loads import (
@@ -31,6 +34,7 @@ from smartmem.passes.iree.texture_loads import (
     to_image,
     to_texels,
 )
+from smartmem.passes.iree.texture_stores import to_written_image
 from smartmem.passes.rules.textures import Packing, TextureLimits
 from smartmem.runtime.schedule import (
     Access,
@@ -46,21 +50,24 @@ _CAPABILITIES = re.compile(r"^(#spirv\.vce<v[\d.]+, \[)")
 # What may be read as texels, and of that what a call computes or is given.
 _ACTIVATIONS = (ResourceKind.INPUT, ResourceKind.TRANSIENT)
 _READABLE = (ResourceKind.CONSTANT, *_ACTIVATIONS)
-_COUNTED = ("image", "texel", "whole_texel", "of", "activation_texel", "activation_of")
-# A kernel's binding: entry point and number.
-Slot = tuple[str, int]
+_COUNTED = (
+    *("image", "texel", "whole_texel", "of"),
+    *("activation_image", "activation_texel", "activation_of"),
+)
 
 
 @dataclass(frozen=True)
 class Textured:
     """The edited module, what each converted binding has become, and how many divisions its
-    fetches do in loops; ``kept`` and ``no_images`` count why others stay buffers, or are no images.
+    fetches do in loops; ``kept`` and ``no_images`` count why others stay buffers, or are no images,
+    ``no_activation_images`` why tensors that a call computes are none.
     """
 
     targets_ir: str
     slots: Mapping[Slot, Converted]
     kept: Mapping[str, int]
     no_images: Mapping[str, int]
+    no_activation_images: Mapping[str, int] = field(default_factory=dict[str, int])
 
     @property
     def bindings(self) -> dict[str, dict[int, Binding]]:
@@ -92,19 +99,27 @@ def bind_as_texels(
     schedule: Schedule,
     limits: TextureLimits,
     packings: Mapping[str, Packing] | None = None,
+    shapes: Shapes | None = None,
 ) -> Textured:
     """Convert the bindings of an ``executable-targets`` module that ``schedule`` only ever lets
     read: to images of ``packings``, by the archive's entry, and to texel buffers. Its scratch
-    memory must be taken apart into tensors (``tensors.py``).
+    memory must be taken apart into tensors (``tensors.py``). Where there are ``shapes`` of the
+    bindings, tensors in scratch memory become images, too, with the bindings that write them.
     """
     module = phase_ir.parse(targets_ir)
     kept: Counter[str] = Counter()
     no_images: Counter[str] = Counter()
+    no_activations: Counter[str] = Counter()
     readers = dict(_readers(module, schedule, kept))
     if packings is not None:
         _choose_images(readers, schedule, packings, no_images)
-    slots: dict[Slot, Converted] = {}
+    touched: dict[Slot, Touched] = {}
+    if shapes is not None:
+        touched, no_activations = choose(_shaders(module), schedule, limits, shapes)
+    slots = {slot: _converted(image) for slot, image in touched.items()}
     for slot, reader in readers.items():
+        if slot in touched:
+            continue
         if reader.pairs is not None:
             slots[slot] = to_image(reader.found, reader.pairs, reader.width)
         elif _texels(reader) > limits.buffer_texels:
@@ -116,13 +131,19 @@ def bind_as_texels(
             _declare_texels(reader.shader)
     module.operation.verify()
     text = module.operation.get_asm(enable_debug_info=True)
-    return Textured(text, slots, dict(kept), dict(no_images))
+    return Textured(text, slots, dict(kept), dict(no_images), dict(no_activations))
+
+
+def _converted(image: Touched) -> Converted:
+    convert = to_written_image if image.is_written else to_image
+    return convert(image.found, image.pairs, image.width)
 
 
 def storage_facts(schedule: Schedule, textured: Textured) -> dict[str, Any]:
     """What the report says: bytes of weights by the kind of memory that they are read from, how
     many of them kernels fetch as whole texels without dividing in a loop, why others are not; and
-    bytes of the activations that kernels read, with those that all of them read as texels.
+    bytes of the activations that kernels read, with those that all of them read as images, and as
+    texels of buffers.
     """
     readers: dict[int, list[tuple[Slot, Binding]]] = {}
     for dispatch in schedule.dispatches:
@@ -150,12 +171,16 @@ def storage_facts(schedule: Schedule, textured: Textured) -> dict[str, Any]:
         if resource.kind not in _ACTIVATIONS or number not in readers:
             continue
         sizes["activation_of"] += resource.size_bytes
-        if all(binding.kind is BindingKind.TEXELS for _, binding in readers[number]):
+        kinds = {binding.kind for _, binding in readers[number]}
+        if kinds == {BindingKind.IMAGE}:
+            sizes["activation_image"] += resource.size_bytes
+        elif kinds == {BindingKind.TEXELS}:
             sizes["activation_texel"] += resource.size_bytes
     return {
         **{f"{name}_bytes": sizes[name] for name in _COUNTED},
         "kept_as_buffers": textured.kept,
         "no_images": textured.no_images,
+        "no_activation_images": textured.no_activation_images,
     }
 
 
@@ -163,21 +188,30 @@ def _readers(module: Any, schedule: Schedule, kept: Counter[str]) -> Iterable[tu
     """The slots that could be texels, in the order of the module."""
     wanted = _read_slots(schedule)
     kinds = [resource.kind for resource in schedule.resources]
-    for shader in phase_ir.named(module.operation, "spirv.module"):
-        points = [op for op in phase_ir.body_ops(shader) if op.name == "spirv.EntryPoint"]
-        for entry in (phase_ir.symbol_ref(op.attributes["fn"])[0] for op in points):
-            for number, calls in wanted.get(entry, {}).items():
-                try:
-                    if len(points) != 1:
-                        raise Kept("several entry points share it")
-                    found = find(shader, number)
-                except Kept as reason:
-                    kept[str(reason)] += 1
-                    continue
-                uses = [call.uses[number] for call in calls]
-                activations = any(kinds[use.resource] in _ACTIVATIONS for use in uses)
-                held = _Reader(shader, found, uses, calls[0].workgroups, activations)
-                yield (entry, number), held
+    shaders = _shaders(module)
+    for entry, shader in shaders.items():
+        for number, calls in wanted.get(entry, {}).items():
+            try:
+                if sum(other == shader for other in shaders.values()) != 1:
+                    raise Kept("several entry points share it")
+                found = find(shader, number)
+            except Kept as reason:
+                kept[str(reason)] += 1
+                continue
+            uses = [call.uses[number] for call in calls]
+            activations = any(kinds[use.resource] in _ACTIVATIONS for use in uses)
+            held = _Reader(shader, found, uses, calls[0].workgroups, activations)
+            yield (entry, number), held
+
+
+def _shaders(module: Any) -> dict[str, Op]:
+    """The ``spirv.module`` of each entry point."""
+    return {
+        phase_ir.symbol_ref(op.attributes["fn"])[0]: shader
+        for shader in phase_ir.named(module.operation, "spirv.module")
+        for op in phase_ir.body_ops(shader)
+        if op.name == "spirv.EntryPoint"
+    }
 
 
 def _read_slots(schedule: Schedule) -> dict[str, dict[int, list[Dispatch]]]:

@@ -35,14 +35,18 @@ def texture_lines(report: Mapping[str, Any]) -> list[tuple[str, str]]:
     image, texel, whole, every = (
         held[f"{name}_bytes"] for name in ("image", "texel", "whole_texel", "of")
     )
-    activations = f"{size(held['activation_texel_bytes'])} of {size(held['activation_of_bytes'])}"
+    in_images, in_texels, read = (
+        size(held[f"activation_{name}_bytes"]) for name in ("image", "texel", "of")
+    )
     kinds = f"{size(image)} in images, {size(texel)} in texel buffers, of {size(every)}"
     reasons = [*held["no_images"].items(), *held["kept_as_buffers"].items()]
+    others = held["no_activation_images"].items()
     return [
         ("textures", kinds),
         ("whole texels", f"{size(whole)}, without a division in a loop"),
-        ("activations", f"{activations} in texel buffers"),
+        ("activations", f"{in_images} in images, {in_texels} in texel buffers, of {read}"),
         *(("not in images", f"{reason} ({count} bindings)") for reason, count in reasons),
+        *(("no image", f"{reason} ({count} activations)") for reason, count in others),
     ]
 
 

@@ -41,10 +41,12 @@ class Net(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.conv = nn.Conv2d(3, 8, 3, padding=1)
+        self.mix = nn.Conv2d(8, 8, 1)
         self.linear = nn.Linear(128, 10)
 
     def forward(self, image: Tensor, shift: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        pooled = nn.functional.avg_pool2d(torch.relu(self.conv(image)), 2)
+        mixed = torch.relu(self.mix(torch.relu(self.conv(image))))
+        pooled = nn.functional.avg_pool2d(mixed, 2)
         scores = self.linear(pooled.flatten(1))
         chosen = scores[torch.arange(1), shift.argmax(-1)]
         return scores.softmax(-1), scores + shift, chosen
@@ -75,6 +77,8 @@ def bundle(net: Net, inputs: Any, tmp_path_factory: pytest.TempPathFactory, requ
         assert storage["image_bytes"] + storage["texel_bytes"] == storage["of_bytes"]
         assert storage["kept_as_buffers"] == {}
         assert storage["activation_texel_bytes"] > 0
+        # What the first convolution writes, and the second reads.
+        assert storage["activation_image_bytes"] >= 8 * 8 * 8 * 4
     return made.path
 
 

@@ -17,12 +17,13 @@ class Placer {
   // The lowest offset at which a block meets none of those that `conflicts`.
   template <class Conflicts>
   uint64_t lowest(uint32_t number, const Conflicts& conflicts) const {
+    const uint64_t alignment = std::max(alignment_, blocks_[number].alignment);
     uint64_t offset = 0;
     for (const uint32_t other : by_offset_) {
       if (!conflicts(other)) continue;
       if (offsets_[other] >= offset + blocks_[number].size) break;
       const uint64_t end = offsets_[other] + blocks_[other].size;
-      offset = std::max(offset, (end + alignment_ - 1) / alignment_ * alignment_);
+      offset = std::max(offset, (end + alignment - 1) / alignment * alignment);
     }
     return offset;
   }

@@ -11,6 +11,7 @@ struct Life {
   uint64_t size;
   uint32_t first;
   uint32_t last;
+  uint64_t alignment = 1;  // beside that of all blocks; powers of two
 };
 
 struct Placement {

@@ -1,6 +1,8 @@
 // The memory barriers that recordings need.
 #pragma once
 
+#include <vector>
+
 #include "vulkan.h"
 
 namespace smartmem {
@@ -26,17 +28,9 @@ constexpr Scope operator|(Scope a, Scope b) {
 
 constexpr VkAccessFlags kWrites = VK_ACCESS_SHADER_WRITE_BIT | VK_ACCESS_TRANSFER_WRITE_BIT;
 
-// What of `from` was written is there for `to`, and `to` overwrites nothing that `from` still uses.
-inline void add_barrier(const DeviceTable& vk, VkCommandBuffer commands, Scope from, Scope to) {
-  VkMemoryBarrier barrier = {VK_STRUCTURE_TYPE_MEMORY_BARRIER};
-  barrier.srcAccessMask = from.access & kWrites;
-  barrier.dstAccessMask = to.access;
-  vk.vkCmdPipelineBarrier(commands, from.stages, to.stages, 0, 1, &barrier, 0, nullptr, 0, nullptr);
-}
-
-// The same for one image, which goes from one layout to another.
-inline void add_image_barrier(const DeviceTable& vk, VkCommandBuffer commands, VkImage image,
-                              Scope from, Scope to, VkImageLayout before, VkImageLayout after) {
+// For one image, which goes from one layout to another.
+inline VkImageMemoryBarrier image_barrier(VkImage image, Scope from, Scope to,
+                                          VkImageLayout before, VkImageLayout after) {
   VkImageMemoryBarrier barrier = {VK_STRUCTURE_TYPE_IMAGE_MEMORY_BARRIER};
   barrier.srcAccessMask = from.access & kWrites;
   barrier.dstAccessMask = to.access;
@@ -46,6 +40,28 @@ inline void add_image_barrier(const DeviceTable& vk, VkCommandBuffer commands, V
   barrier.dstQueueFamilyIndex = VK_QUEUE_FAMILY_IGNORED;
   barrier.image = image;
   barrier.subresourceRange = {VK_IMAGE_ASPECT_COLOR_BIT, 0, 1, 0, 1};
+  return barrier;
+}
+
+// What of `from` was written is there for `to`, and `to` overwrites nothing that `from` still uses.
+// Images that are `begun` hold nothing of use before, and may share memory with what did.
+inline void add_barrier(const DeviceTable& vk, VkCommandBuffer commands, Scope from, Scope to,
+                        const std::vector<VkImage>& begun = {}) {
+  VkMemoryBarrier barrier = {VK_STRUCTURE_TYPE_MEMORY_BARRIER};
+  barrier.srcAccessMask = from.access & kWrites;
+  barrier.dstAccessMask = to.access;
+  std::vector<VkImageMemoryBarrier> images;
+  for (VkImage image : begun) {
+    images.push_back(image_barrier(image, from, to, VK_IMAGE_LAYOUT_UNDEFINED,
+                                   VK_IMAGE_LAYOUT_GENERAL));
+  }
+  vk.vkCmdPipelineBarrier(commands, from.stages, to.stages, 0, 1, &barrier, 0, nullptr,
+                          static_cast<uint32_t>(images.size()), images.data());
+}
+
+inline void add_image_barrier(const DeviceTable& vk, VkCommandBuffer commands, VkImage image,
+                              Scope from, Scope to, VkImageLayout before, VkImageLayout after) {
+  const VkImageMemoryBarrier barrier = image_barrier(image, from, to, before, after);
   vk.vkCmdPipelineBarrier(commands, from.stages, to.stages, 0, 0, nullptr, 0, nullptr, 1, &barrier);
 }
 

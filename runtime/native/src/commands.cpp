@@ -21,10 +21,11 @@ DescriptorPool::DescriptorPool(DevicePtr device, const DescriptorCounts& counts)
   const VkDescriptorPoolSize sizes[] = {
       {VK_DESCRIPTOR_TYPE_STORAGE_BUFFER, std::max(counts.buffers, 1U)},
       {VK_DESCRIPTOR_TYPE_UNIFORM_TEXEL_BUFFER, std::max(counts.texels, 1U)},
-      {VK_DESCRIPTOR_TYPE_SAMPLED_IMAGE, std::max(counts.images, 1U)}};
+      {VK_DESCRIPTOR_TYPE_SAMPLED_IMAGE, std::max(counts.images, 1U)},
+      {VK_DESCRIPTOR_TYPE_STORAGE_IMAGE, std::max(counts.written_images, 1U)}};
   VkDescriptorPoolCreateInfo info = {VK_STRUCTURE_TYPE_DESCRIPTOR_POOL_CREATE_INFO};
   info.maxSets = std::max(counts.sets, 1U);
-  info.poolSizeCount = 3;
+  info.poolSizeCount = 4;
   info.pPoolSizes = sizes;
   check(device_->vk().vkCreateDescriptorPool(device_->handle(), &info, nullptr, &handle_),
         "making descriptors");
@@ -47,7 +48,7 @@ VkDescriptorSet DescriptorPool::allocate(VkDescriptorSetLayout layout) const {
 
 Commands::Commands(DevicePtr device, const Schedule& schedule, const std::vector<Command>& commands,
                    const Layout& layout, const Pipelines& pipelines, const Images& images,
-                   const std::function<VkBuffer(uint32_t)>& buffer, const FindSpot& streamed)
+                   const std::function<VkBuffer(uint32_t)>& buffer, const FindSpot& find)
     : device_(std::move(device)),
       schedule_(schedule),
       commands_(commands),
@@ -55,15 +56,15 @@ Commands::Commands(DevicePtr device, const Schedule& schedule, const std::vector
       pipelines_(pipelines),
       images_(images),
       buffer_(buffer),
-      streamed_(streamed),
+      find_(find),
       scope_(scope_of(commands)) {
   make_descriptor_sets();
 }
 
 // The first byte of a use; what is an image only has no buffer.
 Spot Commands::spot_of(uint32_t number, const Use& use) const {
-  if (const Spot* found = streamed_ ? streamed_(number, use.resource) : nullptr) {
-    return {found->buffer, found->offset + use.offset, found->image};
+  if (const Spot* found = find_ ? find_(number, use.resource) : nullptr) {
+    return {found->buffer, found->offset + use.offset, found->image, found->layout};
   }
   const Place& place = layout_.places[use.resource];
   Spot spot;
@@ -82,7 +83,8 @@ void Commands::make_descriptor_sets() {
     for (const Binding& binding : schedule_.kernels[command.kernel].bindings) {
       (binding.kind == BindingKind::kBuffer   ? counts.buffers
        : binding.kind == BindingKind::kTexels ? counts.texels
-                                              : counts.images) += 1;
+       : binding.kind == BindingKind::kImage  ? counts.images
+                                              : counts.written_images) += 1;
     }
   }
   descriptors_ = std::make_unique<DescriptorPool>(device_, counts);
@@ -106,8 +108,8 @@ void Commands::write_descriptor_set(uint32_t number, VkDescriptorSet set) {
   for (uint32_t i = 0; i < bindings.size(); ++i) {
     const Use& use = command.uses[i];
     const Spot spot = spot_of(number, use);
-    if (bindings[i].kind == BindingKind::kImage) {
-      images[i] = {VK_NULL_HANDLE, spot.image, VK_IMAGE_LAYOUT_SHADER_READ_ONLY_OPTIMAL};
+    if (is_image(bindings[i].kind)) {
+      images[i] = {VK_NULL_HANDLE, spot.image, spot.layout};
     } else if (bindings[i].kind == BindingKind::kTexels) {
       views_.push_back(std::make_unique<BufferView>(device_, spot.buffer,
                                                     static_cast<VkFormat>(bindings[i].format),
@@ -138,8 +140,8 @@ void Commands::record_waves(VkCommandBuffer target, const std::vector<Wave>& wav
   }
 }
 
-void Commands::record_barrier(VkCommandBuffer target) const {
-  add_barrier(device_->vk(), target, scope_, scope_);
+void Commands::record_barrier(VkCommandBuffer target, const std::vector<VkImage>& begun) const {
+  add_barrier(device_->vk(), target, scope_, scope_, begun);
 }
 
 void Commands::record(VkCommandBuffer target, uint32_t number) const {

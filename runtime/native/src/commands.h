@@ -26,6 +26,7 @@ struct DescriptorCounts {
   uint32_t buffers = 0;
   uint32_t texels = 0;
   uint32_t images = 0;
+  uint32_t written_images = 0;
 };
 
 // A pool of exactly so many.
@@ -43,11 +44,13 @@ class DescriptorPool {
   VkDescriptorPool handle_ = VK_NULL_HANDLE;
 };
 
-// Where a command finds a weight that is streamed: in a buffer, or as an image.
+// Where a command finds what has no fixed place: a streamed weight, or scratch memory that is an
+// image.
 struct Spot {
   VkBuffer buffer = VK_NULL_HANDLE;
   uint64_t offset = 0;
   VkImageView image = VK_NULL_HANDLE;
+  VkImageLayout layout = VK_IMAGE_LAYOUT_SHADER_READ_ONLY_OPTIMAL;
 };
 
 // By command and resource; NULL for what has its place in the layout.
@@ -60,14 +63,15 @@ class Commands {
   // as this does.
   Commands(DevicePtr device, const Schedule& schedule, const std::vector<Command>& commands,
            const Layout& layout, const Pipelines& pipelines, const Images& images,
-           const std::function<VkBuffer(uint32_t)>& buffer, const FindSpot& streamed = {});
+           const std::function<VkBuffer(uint32_t)>& buffer, const FindSpot& find = {});
 
   // What the commands do, for barriers around them.
   Scope scope() const { return scope_; }
   void record(VkCommandBuffer target, uint32_t number) const;
   // All of them, with a barrier between one wave and the next.
   void record_waves(VkCommandBuffer target, const std::vector<Wave>& waves) const;
-  void record_barrier(VkCommandBuffer target) const;
+  // `begun`: images in scratch memory that are first used behind it.
+  void record_barrier(VkCommandBuffer target, const std::vector<VkImage>& begun = {}) const;
 
  private:
   void make_descriptor_sets();
@@ -81,7 +85,7 @@ class Commands {
   const Pipelines& pipelines_;
   const Images& images_;
   std::function<VkBuffer(uint32_t)> buffer_;
-  FindSpot streamed_;
+  FindSpot find_;
   Scope scope_;
   std::vector<std::unique_ptr<BufferView>> views_;
   std::unique_ptr<DescriptorPool> descriptors_;

@@ -101,7 +101,10 @@ std::string describe(const Device& device) {
               [&](VkFormat format) { return device.has_texel_format(format); });
   write_names(json, "image_formats", kFormats,
               [&](VkFormat format) { return device.has_image_format(format); });
+  write_names(json, "written_image_formats", kFormats,
+              [&](VkFormat format) { return device.has_written_format(format); });
   json.member("storage_buffers", limits.maxPerStageDescriptorStorageBuffers)
+      .member("written_images", limits.maxPerStageDescriptorStorageImages)
       .member("push_constant_bytes", limits.maxPushConstantsSize)
       .member("storage_buffer_range", limits.maxStorageBufferRange)
       .member("workgroup_threads", limits.maxComputeWorkGroupInvocations)

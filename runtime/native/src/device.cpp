@@ -232,6 +232,14 @@ bool Device::has_image_format(VkFormat format) const {
   return (properties.optimalTilingFeatures & kNeeded) == kNeeded;
 }
 
+bool Device::has_written_format(VkFormat format) const {
+  VkFormatProperties properties = {};
+  instance_.vk().vkGetPhysicalDeviceFormatProperties(physical_, format, &properties);
+  constexpr VkFormatFeatureFlags kNeeded =
+      VK_FORMAT_FEATURE_SAMPLED_IMAGE_BIT | VK_FORMAT_FEATURE_STORAGE_IMAGE_BIT;
+  return (properties.optimalTilingFeatures & kNeeded) == kNeeded;
+}
+
 bool Device::shares_host_memory() const {
   return properties_.deviceType == VK_PHYSICAL_DEVICE_TYPE_INTEGRATED_GPU ||
          properties_.deviceType == VK_PHYSICAL_DEVICE_TYPE_CPU;

@@ -61,6 +61,8 @@ class Device {
   bool has_texel_format(VkFormat format) const;
   // Whether kernels can fetch texels of this format from an image.
   bool has_image_format(VkFormat format) const;
+  // Whether kernels can write texels of this format to an image, and fetch them.
+  bool has_written_format(VkFormat format) const;
   // Whether a queue has a clock.
   bool has_timestamps(QueueKind kind = QueueKind::kCompute) const {
     return queue(kind).timestamp_bits > 0;

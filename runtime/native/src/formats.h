@@ -1,4 +1,4 @@
-// The texel formats that kernels read weights in.
+// The texel formats of tensors.
 #pragma once
 
 #include <cstdint>
@@ -32,6 +32,25 @@ inline uint32_t texel_bytes(uint32_t format) {
       return 16;
     default:
       return 0;
+  }
+}
+
+// The format that SPIR-V's number of an image's format stands for; undefined for one that schedules
+// do not write.
+inline VkFormat format_of_spirv(uint32_t number) {
+  switch (number) {
+    case 1:
+      return VK_FORMAT_R32G32B32A32_SFLOAT;
+    case 2:
+      return VK_FORMAT_R16G16B16A16_SFLOAT;
+    case 30:
+      return VK_FORMAT_R32G32B32A32_UINT;
+    case 31:
+      return VK_FORMAT_R16G16B16A16_UINT;
+    case 32:
+      return VK_FORMAT_R8G8B8A8_UINT;
+    default:
+      return VK_FORMAT_UNDEFINED;
   }
 }
 

@@ -10,7 +10,7 @@ constexpr uint64_t kMostBytes = uint64_t{1} << 30;
 
 }  // namespace
 
-Image::Image(DevicePtr device, const ImagePlan& plan, bool is_shared)
+Image::Image(DevicePtr device, const ImagePlan& plan, bool is_shared, VkImageUsageFlags usage)
     : device_(std::move(device)), plan_(plan) {
   VkImageCreateInfo info = {VK_STRUCTURE_TYPE_IMAGE_CREATE_INFO};
   info.imageType = VK_IMAGE_TYPE_2D;
@@ -20,7 +20,7 @@ Image::Image(DevicePtr device, const ImagePlan& plan, bool is_shared)
   info.arrayLayers = 1;
   info.samples = VK_SAMPLE_COUNT_1_BIT;
   info.tiling = VK_IMAGE_TILING_OPTIMAL;
-  info.usage = VK_IMAGE_USAGE_SAMPLED_BIT | VK_IMAGE_USAGE_TRANSFER_DST_BIT;
+  info.usage = usage;
   info.initialLayout = VK_IMAGE_LAYOUT_UNDEFINED;
   if (is_shared) set_sharing(info, *device_);
   check(device_->vk().vkCreateImage(device_->handle(), &info, nullptr, &handle_),

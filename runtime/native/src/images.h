@@ -1,4 +1,4 @@
-// Weights as images: made and filled once per loaded model.
+// Images: of weights, made and filled once per loaded model, and of scratch memory.
 #pragma once
 
 #include <memory>
@@ -9,11 +9,17 @@
 
 namespace smartmem {
 
-// A two-dimensional image of one level, for kernels to read, and its view.
+// What images are used for: filled once and read, or written by one kernel and read by others.
+constexpr VkImageUsageFlags kWeightImage =
+    VK_IMAGE_USAGE_SAMPLED_BIT | VK_IMAGE_USAGE_TRANSFER_DST_BIT;
+constexpr VkImageUsageFlags kScratchImage = VK_IMAGE_USAGE_SAMPLED_BIT | VK_IMAGE_USAGE_STORAGE_BIT;
+
+// A two-dimensional image of one level, and its view.
 class Image {
  public:
   // `is_shared`: between the queues for kernels and for copies.
-  Image(DevicePtr device, const ImagePlan& plan, bool is_shared = false);
+  Image(DevicePtr device, const ImagePlan& plan, bool is_shared = false,
+        VkImageUsageFlags usage = kWeightImage);
   ~Image();
   Image(const Image&) = delete;
   Image& operator=(const Image&) = delete;

@@ -20,10 +20,11 @@ constexpr uint64_t kMoreScratch = 8;
 class Planner {
  public:
   Planner(const Schedule& schedule, const VkPhysicalDeviceLimits& limits,
-          const std::vector<bool>& streamed)
+          const std::vector<bool>& streamed, const FindNeeds& needs)
       : schedule_(schedule),
         limits_(limits),
         streamed_(streamed),
+        needs_(needs),
         alignment_(weight_alignment(limits)) {}
 
   Layout plan() {
@@ -42,7 +43,7 @@ class Planner {
   }
 
  private:
-  // Constants that kernels read as images, and those that anything needs in a buffer.
+  // What kernels see as images, and constants that anything needs in a buffer.
   void plan_images() {
     layout_.image_of.assign(schedule_.resources.size(), kNoImage);
     in_buffers_.assign(schedule_.resources.size(), false);
@@ -61,7 +62,7 @@ class Planner {
       return;
     }
     const Binding& binding = schedule_.kernels[command.kernel].bindings[number];
-    if (binding.kind != BindingKind::kImage) {
+    if (!is_image(binding.kind)) {
       in_buffers_[resource] = true;
       return;
     }
@@ -69,11 +70,15 @@ class Planner {
     const uint64_t size = schedule_.resources[resource].size;
     if (row == 0 || size % row != 0) fail(SM_BAD_FILE, "an image without whole rows");
     if (binding.width > limits_.maxImageDimension2D || size / row > limits_.maxImageDimension2D) {
-      fail(SM_UNSUPPORTED, "a weight is an image of ", binding.width, " x ", size / row,
+      fail(SM_UNSUPPORTED, "a tensor is an image of ", binding.width, " x ", size / row,
            " texels, larger than the device allows");
     }
     const ImagePlan plan = {resource, binding.format, binding.width,
                             static_cast<uint32_t>(size / row)};
+    if (schedule_.resources[resource].kind == ResourceKind::kTransient) {
+      if (layout_.scratch_images.emplace(resource, plan).second) add_needs(plan);
+      return;
+    }
     if (streamed_[resource]) {
       layout_.streamed_images.emplace(resource, plan);
       return;
@@ -86,6 +91,22 @@ class Planner {
                layout_.images[image].format != plan.format) {
       fail(SM_BAD_FILE, "a weight that is an image of two kinds");
     }
+  }
+
+  // Between images and buffers no page of this size is shared.
+  void add_needs(const ImagePlan& plan) {
+    ImageNeeds needs = needs_(plan);
+    const auto granularity = std::max<uint64_t>(limits_.bufferImageGranularity, 1);
+    needs.alignment = std::max({needs.alignment, granularity, alignment_});
+    needs.size = rounded(needs.size, std::max(granularity, alignment_));
+    scratch_needs_.emplace(plan.resource, needs);
+  }
+
+  // The bytes of the arena that a resource takes.
+  uint64_t arena_bytes(uint32_t number) const {
+    const auto image = scratch_needs_.find(number);
+    return image != scratch_needs_.end() ? image->second.size
+                                         : rounded(schedule_.resources[number].size, alignment_);
   }
 
   void place_weights() {
@@ -131,7 +152,9 @@ class Planner {
   void add_moment(Lives& lives, uint32_t number, uint32_t moment) const {
     const Resource& resource = schedule_.resources[number];
     if (resource.kind != ResourceKind::kTransient) return;
-    const Life fresh{rounded(resource.size, alignment_), moment, moment};
+    const auto image = scratch_needs_.find(number);
+    const uint64_t alignment = image == scratch_needs_.end() ? 1 : image->second.alignment;
+    const Life fresh{arena_bytes(number), moment, moment, alignment};
     Life& life = lives.try_emplace(number, fresh).first->second;
     life.first = std::min(life.first, moment);
     life.last = std::max(life.last, moment);
@@ -218,7 +241,7 @@ class Planner {
     const Kernel& kernel = schedule_.kernels[command.kernel];
     for (size_t i = 0; i < command.uses.size(); ++i) {
       const Use& use = command.uses[i];
-      if (kernel.bindings[i].kind == BindingKind::kImage) continue;
+      if (is_image(kernel.bindings[i].kind)) continue;
       const uint64_t offset = layout_.places[use.resource].offset + use.offset;
       if (kernel.bindings[i].kind == BindingKind::kTexels) {
         // A format that is not known has no bytes; making its pipeline says so.
@@ -249,8 +272,11 @@ class Planner {
         }
         // What is an image only, or streamed, is never written.
         if (place.buffer == kNoBuffer) continue;
+        // Which bytes of an image hold what, only the device knows.
+        const bool is_whole = scratch_needs_.count(use.resource) > 0;
         const uint64_t begin = place.offset + use.offset;
-        touched.push_back({place.buffer, begin, begin + bound_bytes(use), use.writes});
+        const uint64_t end = is_whole ? begin + arena_bytes(use.resource) : begin + bound_bytes(use);
+        touched.push_back({place.buffer, begin, end, use.writes});
       }
       all.push_back(std::move(touched));
     }
@@ -260,6 +286,8 @@ class Planner {
   const Schedule& schedule_;
   const VkPhysicalDeviceLimits& limits_;
   const std::vector<bool>& streamed_;  // by resource
+  const FindNeeds& needs_;
+  std::map<uint32_t, ImageNeeds> scratch_needs_;  // by resource
   const uint64_t alignment_;
   std::vector<bool> in_buffers_;  // by resource
   Layout layout_;
@@ -293,7 +321,7 @@ std::vector<bool> streamable(const Schedule& schedule) {
       std::pair<uint32_t, uint32_t> kind = {0, 0};
       if (command.kind == CommandKind::kDispatch) {
         const Binding& binding = schedule.kernels[command.kernel].bindings[i];
-        if (binding.kind == BindingKind::kImage) kind = {binding.format, binding.width};
+        if (is_image(binding.kind)) kind = {binding.format, binding.width};
       }
       const uint32_t resource = command.uses[i].resource;
       if (seen.emplace(resource, kind).first->second != kind) fits[resource] = false;
@@ -304,8 +332,8 @@ std::vector<bool> streamable(const Schedule& schedule) {
 }
 
 Layout lay_out(const Schedule& schedule, const VkPhysicalDeviceLimits& limits,
-               const std::vector<bool>& streamed) {
-  return Planner(schedule, limits, streamed).plan();
+               const std::vector<bool>& streamed, const FindNeeds& needs) {
+  return Planner(schedule, limits, streamed, needs).plan();
 }
 
 }  // namespace smartmem

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <vector>
 
@@ -21,13 +22,20 @@ struct Place {
   uint64_t offset = 0;
 };
 
-// A weight as an image: all its bytes, row after row.
+// A tensor as an image: all its elements, row after row.
 struct ImagePlan {
   uint32_t resource;
   uint32_t format;  // a VkFormat
   uint32_t width;   // in texels
   uint32_t height;
 };
+
+// What a device asks of the memory of an image.
+struct ImageNeeds {
+  uint64_t size;
+  uint64_t alignment;
+};
+using FindNeeds = std::function<ImageNeeds(const ImagePlan&)>;
 
 // Buffers by number: the weights' come first, then the scratch memory of set-up; the last three are
 // each session's own. A size of 0 is no buffer.
@@ -41,6 +49,8 @@ struct Layout {
   std::vector<ImagePlan> images;
   std::vector<uint32_t> image_of;  // by resource: its image's number, or kNoImage
   std::map<uint32_t, ImagePlan> streamed_images;  // by resource; these are not in `images`
+  // By resource: scratch memory that kernels write as images. Their places lie in the arena.
+  std::map<uint32_t, ImagePlan> scratch_images;
   std::vector<Wave> setup_waves;
   std::vector<Wave> waves;
 
@@ -51,9 +61,10 @@ struct Layout {
 };
 
 // Lays a schedule out. Weights that are streamed, by resource, get no place: each session finds them
-// theirs. Throws SM_UNSUPPORTED where the device's limits do not allow it.
+// theirs. `needs` says what images in scratch memory take. Throws SM_UNSUPPORTED where the device's
+// limits do not allow it.
 Layout lay_out(const Schedule& schedule, const VkPhysicalDeviceLimits& limits,
-               const std::vector<bool>& streamed);
+               const std::vector<bool>& streamed, const FindNeeds& needs);
 
 // What weights in buffers are aligned to.
 uint64_t weight_alignment(const VkPhysicalDeviceLimits& limits);

@@ -30,7 +30,13 @@ Model::Model(DevicePtr device, const std::string& schedule, const std::string& k
   const bool streams = mode == Weights::kStreamed;
   const std::vector<bool> streamed =
       streams ? streamable(schedule_) : std::vector<bool>(schedule_.resources.size(), false);
-  layout_ = lay_out(schedule_, device_->limits(), streamed);
+  layout_ = lay_out(schedule_, device_->limits(), streamed, [this](const ImagePlan& plan) {
+    if (!device_->has_written_format(static_cast<VkFormat>(plan.format))) {
+      fail(SM_UNSUPPORTED, "the device cannot write images of VkFormat ", plan.format);
+    }
+    const VkMemoryRequirements needs = Image(device_, plan, false, kScratchImage).needs();
+    return ImageNeeds{needs.size, needs.alignment};
+  });
   const Stopwatch pipelines;
   pipelines_ =
       std::make_unique<Pipelines>(device_, schedule_.kernels, kernels_folder, cache_folder);

@@ -59,6 +59,21 @@ void write_cache(const std::string& path, const Device& device, VkPipelineCache 
   replace_file(path, {content.data(), digest.size() + size});
 }
 
+bool has_format(const Device& device, const Binding& binding) {
+  const auto format = static_cast<VkFormat>(binding.format);
+  switch (binding.kind) {
+    case BindingKind::kBuffer:
+      return true;
+    case BindingKind::kTexels:
+      return texel_bytes(format) > 0 && device.has_texel_format(format);
+    case BindingKind::kImage:
+      return texel_bytes(format) > 0 && device.has_image_format(format);
+    case BindingKind::kWrittenImage:
+      return texel_bytes(format) > 0 && device.has_written_format(format);
+  }
+  return false;
+}
+
 void check_shader(const Device& device, const Kernel& kernel, const Shader& shader) {
   const VkPhysicalDeviceLimits& limits = device.limits();
   const auto require = [&](bool condition, const auto&... what) {
@@ -76,30 +91,34 @@ void check_shader(const Device& device, const Kernel& kernel, const Shader& shad
             "its workgroup is too large for the device");
   }
   require(kernel.push_words <= limits.maxPushConstantsSize / 4, "too many push constants");
-  uint32_t buffers = 0;
-  for (const Binding& binding : kernel.bindings) {
-    if (binding.kind == BindingKind::kBuffer) {
-      buffers += 1;
-      continue;
-    }
-    const auto format = static_cast<VkFormat>(binding.format);
-    const bool is_image = binding.kind == BindingKind::kImage;
-    require(texel_bytes(format) > 0 && (is_image ? device.has_image_format(format)
-                                                 : device.has_texel_format(format)),
-            "the device cannot fetch texels of VkFormat ", binding.format);
-  }
   // Texel buffers count as images.
-  const uint32_t texels = static_cast<uint32_t>(kernel.bindings.size()) - buffers;
+  uint32_t buffers = 0, texels = 0, written = 0;
+  for (const Binding& binding : kernel.bindings) {
+    (binding.kind == BindingKind::kBuffer         ? buffers
+     : binding.kind == BindingKind::kWrittenImage ? written
+                                                  : texels) += 1;
+    require(has_format(device, binding), "the device cannot ",
+            binding.kind == BindingKind::kWrittenImage ? "write" : "fetch",
+            " texels of VkFormat ", binding.format);
+  }
   require(buffers <= limits.maxPerStageDescriptorStorageBuffers &&
               buffers <= limits.maxDescriptorSetStorageBuffers,
           "it binds ", buffers, " buffers, more than the device allows");
   require(texels <= limits.maxPerStageDescriptorSampledImages &&
               texels <= limits.maxDescriptorSetSampledImages,
           "it binds ", texels, " images, more than the device allows");
+  require(written <= limits.maxPerStageDescriptorStorageImages &&
+              written <= limits.maxDescriptorSetStorageImages,
+          "it writes ", written, " images, more than the device allows");
   for (const auto& [binding, kind] : shader.bindings) {
     if (binding >= kernel.bindings.size() || kernel.bindings[binding].kind != kind) {
       fail(SM_BAD_FILE, "kernel ", kernel.entry, ": binding ", binding,
            " is not that of the schedule");
+    }
+    const auto format = shader.formats.find(binding);
+    if (format != shader.formats.end() && format->second != kernel.bindings[binding].format) {
+      fail(SM_BAD_FILE, "kernel ", kernel.entry, ": binding ", binding,
+           " has another format in the schedule");
     }
   }
 }
@@ -131,6 +150,8 @@ VkDescriptorType descriptor_type(const Binding& binding) {
       return VK_DESCRIPTOR_TYPE_UNIFORM_TEXEL_BUFFER;
     case BindingKind::kImage:
       return VK_DESCRIPTOR_TYPE_SAMPLED_IMAGE;
+    case BindingKind::kWrittenImage:
+      return VK_DESCRIPTOR_TYPE_STORAGE_IMAGE;
     case BindingKind::kBuffer:
       break;
   }

@@ -1,6 +1,5 @@
 #include "schedule.h"
 
-#include <algorithm>
 #include <cstring>
 #include <set>
 
@@ -10,7 +9,7 @@ namespace smartmem {
 namespace {
 
 constexpr char kMagic[8] = {'S', 'M', 'S', 'C', 'H', 'E', 'D', '\0'};
-constexpr uint32_t kVersion = 4;
+constexpr uint32_t kVersion = 5;
 // More resources, commands or bytes than any real model has: sums of them stay far from overflow.
 constexpr uint64_t kMaxRecords = 1 << 24;
 constexpr uint64_t kMaxBytes = uint64_t{1} << 48;
@@ -170,6 +169,7 @@ class Builder {
     for (const Port& port : schedule_.outputs) {
       require(setup_scratch_.count(port.resource) == 0, "an output that only set-up knows");
     }
+    check_images(schedule_, name);
   }
 
   Schedule take() { return std::move(schedule_); }
@@ -238,7 +238,8 @@ class Builder {
             "bindings that do not exist");
     for (uint32_t i = 0; i < row.binding_count; ++i) {
       const BindingRecord& binding = bindings_[row.first_binding + i];
-      require(binding.kind <= static_cast<uint32_t>(BindingKind::kImage), "an unknown binding");
+      require(binding.kind <= static_cast<uint32_t>(BindingKind::kWrittenImage),
+              "an unknown binding");
       kernel.bindings.push_back(
           {static_cast<BindingKind>(binding.kind), binding.format, binding.width});
     }
@@ -313,35 +314,16 @@ class Builder {
             "a dispatch without all its kernel's bindings");
     for (size_t i = 0; i < kernel.bindings.size(); ++i) {
       const Use& use = command.uses[i];
-      require(kernel.bindings[i].kind == BindingKind::kBuffer || !use.writes,
-              "texels that are written");
-      if (kernel.bindings[i].kind == BindingKind::kImage) check_image(use);
+      const BindingKind kind = kernel.bindings[i].kind;
+      const bool is_written = kind == BindingKind::kWrittenImage;
+      require(kind == BindingKind::kBuffer || use.writes == is_written, "texels that are written");
+      require(!is_written || !use.reads, "an image that is read as it is written");
     }
     require(row.words_or_pattern == kernel.push_words, "a dispatch with other push constants");
     require(is_within(row.first_word, row.words_or_pattern, words_.size()),
             "push constants that do not exist");
     const auto first = words_.begin() + row.first_word;
     command.words.assign(first, first + row.words_or_pattern);
-  }
-
-  // An image is filled when the model is loaded, from one place, and never written.
-  void check_image(const Use& use) const {
-    require(resource(use.resource).kind == ResourceKind::kConstant && use.offset == 0 &&
-                use.length == resource(use.resource).size,
-            "an image that is no constant, or a part of one");
-    const auto fills = [&](const Upload& upload) {
-      return upload.resource == use.resource && upload.length == use.length;
-    };
-    const auto touches = [&](const Upload& upload) { return upload.resource == use.resource; };
-    const auto& uploads = schedule_.uploads;
-    require(std::count_if(uploads.begin(), uploads.end(), touches) == 1 &&
-                std::any_of(uploads.begin(), uploads.end(), fills),
-            "an image that no one upload fills");
-    for (const Command& command : schedule_.setup) {
-      for (const Use& other : command.uses) {
-        require(other.resource != use.resource || !other.writes, "an image that set-up writes");
-      }
-    }
   }
 
   // vkCmdFillBuffer and vkCmdCopyBuffer: whole words, and no overlap of source and target.

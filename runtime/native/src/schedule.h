@@ -34,8 +34,12 @@ struct Port {
   uint64_t length;
 };
 
-// How a kernel sees the bytes that it is given.
-enum class BindingKind : uint32_t { kBuffer, kTexels, kImage };
+// How a kernel sees the bytes that it is given; kWrittenImage is an image that it stores texels in.
+enum class BindingKind : uint32_t { kBuffer, kTexels, kImage, kWrittenImage };
+
+inline bool is_image(BindingKind kind) {
+  return kind == BindingKind::kImage || kind == BindingKind::kWrittenImage;
+}
 
 struct Binding {
   BindingKind kind;
@@ -85,5 +89,8 @@ struct Schedule {
 // Reads a schedule and checks all that does not depend on a device: every reference, every range
 // against its resource, and what a command may do to a resource. Throws SM_BAD_FILE.
 Schedule parse_schedule(Bytes content, const std::string& name);
+
+// The part of it that concerns images: which resources may be one, and that all commands agree.
+void check_images(const Schedule& schedule, const std::string& name);
 
 }  // namespace smartmem

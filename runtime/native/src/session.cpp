@@ -20,6 +20,7 @@ Session::Session(std::shared_ptr<const Model> model, std::optional<uint64_t> bud
       schedule_(model_->schedule()),
       layout_(model_->layout()),
       row_(in_a_row(layout_.waves)),
+      scratch_(device_, schedule_, layout_, row_),
       timeline_(device_) {
   if (budget_bytes.has_value() != (model_->stream() != nullptr)) {
     fail(SM_INVALID_ARGUMENT, budget_bytes ? "the model was loaded with all its weights: no budget"
@@ -53,7 +54,9 @@ void Session::make_call(uint64_t budget_bytes) {
   }
   if (plan_.steps.empty()) plan_.steps = {0};
   const FindSpot find = [this, stream](uint32_t command, uint32_t resource) -> const Spot* {
-    if (stream == nullptr || stream->weight_of[resource] == kNoWeight) return nullptr;
+    if (stream == nullptr || stream->weight_of[resource] == kNoWeight) {
+      return scratch_.spot(resource);
+    }
     return &slots_->spot(stream->place_of[command], stream->weight_of[resource]);
   };
   commands_ = std::make_unique<Commands>(
@@ -86,7 +89,6 @@ void Session::make_buffers() {
   const MemoryUse use = shares ? MemoryUse::kShared : MemoryUse::kDevice;
   inputs_ = make_buffer(device_, layout_.input_bytes, use);
   outputs_ = make_buffer(device_, layout_.output_bytes, use);
-  transients_ = make_buffer(device_, layout_.transient_bytes, MemoryUse::kDevice);
   if (!shares) upload_ = make_buffer(device_, layout_.input_bytes, MemoryUse::kUpload);
 }
 
@@ -116,7 +118,7 @@ VkBuffer Session::buffer(uint32_t number) const {
   if (number < layout_.setup_buffer()) return model_->weights()[number]->handle();
   if (number == layout_.input_buffer()) return inputs_->handle();
   if (number == layout_.output_buffer()) return outputs_->handle();
-  return transients_->handle();
+  return scratch_.buffer();
 }
 
 std::vector<VkCommandBuffer> Session::record_steps(
@@ -141,7 +143,10 @@ void Session::record_step(VkCommandBuffer commands, uint32_t step) const {
     const bool is_first = place == 0;
     const bool starts_wave = !is_first && row_.waves[place] != row_.waves[place - 1];
     // What ran before the step was recorded elsewhere: a barrier, whatever the wave.
-    if (starts_wave || (place == begin && !is_first)) commands_->record_barrier(commands);
+    if (starts_wave || place == begin) {
+      const std::vector<VkImage> begun = scratch_.begun(place, end_of(step));
+      if (!is_first || !begun.empty()) commands_->record_barrier(commands, begun);
+    }
     commands_->record(commands, row_.commands[place]);
   }
   if (is_last(step)) record_outputs(commands);
@@ -153,11 +158,14 @@ void Session::record_profile(VkCommandBuffer commands, uint32_t step) const {
   const uint32_t first = begin_of(step) + step;
   profile_clock_->reset(commands, first, end_of(step) - begin_of(step) + 1);
   if (step == 0) record_inputs(commands);
-  commands_->record_barrier(commands);
+  commands_->record_barrier(commands, scratch_.begun(begin_of(step), end_of(step)));
   profile_clock_->write(commands, VK_PIPELINE_STAGE_BOTTOM_OF_PIPE_BIT, first);
   for (uint32_t place = begin_of(step); place < end_of(step); ++place) {
     commands_->record(commands, row_.commands[place]);
-    commands_->record_barrier(commands);
+    const uint32_t next = place + 1;
+    const bool ends_wave = next < end_of(step) && row_.waves[next] != row_.waves[place];
+    commands_->record_barrier(
+        commands, ends_wave ? scratch_.begun(next, end_of(step)) : std::vector<VkImage>());
     profile_clock_->write(commands, VK_PIPELINE_STAGE_BOTTOM_OF_PIPE_BIT, place + step + 1);
   }
   if (is_last(step)) record_outputs(commands);

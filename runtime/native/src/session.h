@@ -9,6 +9,7 @@
 
 #include "commands.h"
 #include "model.h"
+#include "scratch.h"
 #include "streamer.h"
 
 namespace smartmem {
@@ -81,12 +82,12 @@ class Session {
   std::mutex mutex_;
   std::unique_ptr<Buffer> inputs_;
   std::unique_ptr<Buffer> outputs_;
-  std::unique_ptr<Buffer> transients_;
   std::unique_ptr<Buffer> upload_;    // what is copied to inputs_, where those are not mapped
   std::unique_ptr<Buffer> readback_;  // what outputs are copied to, where they are not mapped
   std::vector<Readback> readbacks_;
   std::vector<const uint8_t*> results_;  // where the host reads each output
   const Row row_;    // of all commands
+  const Scratch scratch_;
   Timeline timeline_;  // of calls, where weights are loaded with the model
   // Of these there is another after the budget has changed.
   StreamPlan plan_;

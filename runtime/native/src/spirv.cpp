@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <map>
 
+#include "formats.h"
 #include "reader.h"
 
 namespace smartmem {
@@ -26,6 +27,7 @@ constexpr uint32_t kLocalSize = 17;
 constexpr uint32_t kDim2D = 1;
 constexpr uint32_t kDimBuffer = 5;
 constexpr uint32_t kSampled = 1;
+constexpr uint32_t kStorage = 2;
 constexpr uint32_t kUniformConstant = 0;
 constexpr uint32_t kUniform = 2;
 constexpr uint32_t kStorageBuffer = 12;
@@ -55,6 +57,10 @@ class Module {
       const auto [place, is_new] = shader_.bindings.emplace(bindings_[variable], kind);
       // Several views of one buffer are one binding.
       if (!is_new && place->second != kind) fail(SM_BAD_FILE, file_.name(), ": mixed bindings");
+      if (const auto format = written_.find(variable); format != written_.end()) {
+        const auto first = shader_.formats.emplace(place->first, format->second).first;
+        if (first->second != format->second) fail(SM_BAD_FILE, file_.name(), ": mixed formats");
+      }
     }
     shader_.local_size = local_sizes_.count(function_) ? local_sizes_[function_]
                                                        : std::array<uint32_t, 3>{1, 1, 1};
@@ -79,7 +85,8 @@ class Module {
         }
         break;
       case kOpTypeImage:
-        visit_image(operand(1), operand(3), operand(4), operand(5), operand(6), operand(7));
+        if (operand(4) != 0 || operand(5) != 0 || operand(6) != 0) break;
+        visit_image(operand(1), operand(3), operand(7), operand(8));
         break;
       case kOpTypePointer:
         pointees_[operand(1)] = operand(3);
@@ -101,12 +108,14 @@ class Module {
     }
   }
 
-  // Sampled ones only, of one sample and one layer, and without depth.
-  void visit_image(uint32_t type, uint32_t dim, uint32_t depth, uint32_t layers, uint32_t samples,
-                   uint32_t use) {
-    if (use != kSampled || depth != 0 || layers != 0 || samples != 0) return;
-    if (dim == kDimBuffer) images_[type] = BindingKind::kTexels;
-    if (dim == kDim2D) images_[type] = BindingKind::kImage;
+  // Of one sample and one layer, and without depth; what is written states its format.
+  void visit_image(uint32_t type, uint32_t dim, uint32_t use, uint32_t format) {
+    if (use == kSampled && dim == kDimBuffer) images_[type] = BindingKind::kTexels;
+    if (use == kSampled && dim == kDim2D) images_[type] = BindingKind::kImage;
+    if (use == kStorage && dim == kDim2D && format_of_spirv(format) != VK_FORMAT_UNDEFINED) {
+      images_[type] = BindingKind::kWrittenImage;
+      formats_[type] = format_of_spirv(format);
+    }
   }
 
   void visit_variable(uint32_t type, uint32_t variable, uint32_t storage) {
@@ -116,6 +125,9 @@ class Module {
       fail(SM_BAD_FILE, file_.name(), ": binds what is neither buffer nor image");
     }
     if (is_image) variables_[variable] = image->second;
+    if (is_image && image->second == BindingKind::kWrittenImage) {
+      written_[variable] = formats_[image->first];
+    }
     if (storage == kStorageBuffer) variables_[variable] = BindingKind::kBuffer;
   }
 
@@ -131,6 +143,8 @@ class Module {
   Shader shader_;
   uint32_t function_ = 0;
   std::map<uint32_t, BindingKind> images_;  // by type
+  std::map<uint32_t, uint32_t> formats_;     // by type, of those that are written
+  std::map<uint32_t, uint32_t> written_;     // formats by variable
   std::map<uint32_t, uint32_t> pointees_;
   std::map<uint32_t, BindingKind> variables_;
   std::map<uint32_t, uint32_t> bindings_;

@@ -15,6 +15,7 @@ struct Shader {
   std::vector<uint32_t> capabilities;
   std::array<uint32_t, 3> local_size = {1, 1, 1};
   std::map<uint32_t, BindingKind> bindings;  // of set 0
+  std::map<uint32_t, uint32_t> formats;      // VkFormats of those that are written images
 };
 
 // Reads the compute shader `entry`. Throws SM_BAD_FILE naming the file where there is none, where

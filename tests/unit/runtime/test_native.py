@@ -194,10 +194,42 @@ def with_image(width: int, length: int = 80, **fields: Any) -> Schedule:
     )
 
 
+def with_written(
+    resource: int,
+    access: Access = WRITE,
+    then: Command | None = None,
+    in_setup: bool = False,
+    other_width: int = 1,
+    **fields: Any,
+) -> Schedule:
+    """A kernel that writes a resource as an image of one column, and one that reads it."""
+    floats = format.Format.R32G32B32A32_SFLOAT
+    written = format.Binding(format.BindingKind.WRITTEN_IMAGE, floats, 1)
+    fetched = format.Binding(format.BindingKind.IMAGE, floats, other_width)
+    size = SCHEDULE.resources[resource].size_bytes
+    commands: list[Command] = [Dispatch(0, (1, 1, 1), (Use(resource, access, 0, size),))]
+    if other_width != 1:
+        commands.append(Dispatch(1, (1, 1, 1), (Use(resource, READ, 0, size),)))
+    if then is not None:
+        commands.append(then)
+    kernels = [Kernel("000.spv", "main", (b,), 0, 0, bytes(32)) for b in (written, fetched)]
+    where = "setup" if in_setup else "commands"
+    fields = {"outputs": (), "commands": (), where: tuple(commands), **fields}
+    return changed(kernels=tuple(kernels), **fields)
+
+
 BAD_SCHEDULES = {
     "an image without whole rows": with_image(3),
     "an image without whole rows again": with_image(0),
-    "an image that is no constant, or a part of one": with_image(5, 40),
+    "an image that is a part of a resource": with_image(5, 40),
+    "an image that is an input or an output": with_written(OUTPUT),
+    "a weight that is written as an image": with_written(WEIGHT, in_setup=True),
+    "an image that is read as it is written": with_written(SCRATCH, Access.BOTH),
+    "texels that are written again": with_written(SCRATCH, READ),
+    "an image that is used as a buffer": with_written(SCRATCH, then=SCHEDULE.commands[0]),
+    "a result that is an image": with_written(SCRATCH, outputs=(Port(SCRATCH, 0, 64),)),
+    "an image that set-up computes": with_written(SCRATCH, in_setup=True),
+    "an image of two kinds": with_written(SCRATCH, other_width=2),
     "an image that no one upload fills": with_image(5, uploads=SCHEDULE.uploads),
     "an image that set-up writes": with_image(5, setup=(Fill(Use(WEIGHT, WRITE, 0, 16), 0),)),
     "texels that are written": TEXELS,
@@ -298,6 +330,15 @@ def test_hostile_schedules_never_crash(device: native_api.Handle, place: Path) -
     # Neither is everything refused for one reason, nor nothing looked at.
     assert 50 < loaded < 1000
     assert run(load(device, place, SCHEDULE.encode()))[0] == WANTED
+
+
+@pytest.mark.slow
+def test_hostile_images_never_crash(device: native_api.Handle, place: Path) -> None:
+    """They are laid out before their kernels are looked for: none is there."""
+    mutate = _mutations(with_written(SCRATCH).encode(), 500)
+    for _ in range(500):
+        with pytest.raises(SmartmemError):
+            load(device, place, _with_right_hash(mutate()))
 
 
 def _sizes(model: native_api.Handle) -> tuple[list[int], list[int]]:

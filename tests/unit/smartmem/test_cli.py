@@ -394,15 +394,18 @@ def test_report_lines_of_textures() -> None:
         "texel_bytes": 1024,
         "whole_texel_bytes": 2048,
         "of_bytes": 4096,
+        "activation_image_bytes": 256,
         "activation_texel_bytes": 512,
         "activation_of_bytes": 1024,
         "kept_as_buffers": {"it is odd": 1},
         "no_images": {"it has one dim only": 2},
+        "no_activation_images": {"it is a result": 3},
     }
     lines = report_lines("adreno", {"storage": storage})
     assert ("textures", "2.0 KiB in images, 1.0 KiB in texel buffers, of 4.0 KiB") in lines
     assert ("whole texels", "2.0 KiB, without a division in a loop") in lines
-    assert ("activations", "512 B of 1.0 KiB in texel buffers") in lines
+    assert ("activations", "256 B in images, 512 B in texel buffers, of 1.0 KiB") in lines
+    assert ("no image", "it is a result (3 activations)") in lines
     assert ("not in images", "it has one dim only (2 bindings)") in lines
     assert ("not in images", "it is odd (1 bindings)") in lines
 
