@@ -18,6 +18,10 @@ _UNITS = {
 _FORM = re.compile(r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>[a-z]*|%)", re.IGNORECASE)
 
 
+class TooSmall(UserError):
+    """A budget below the smallest feasible one on a device."""
+
+
 @dataclass(frozen=True)
 class Budget:
     """So many bytes, a share of all weights, or (neither) the smallest that costs little time."""

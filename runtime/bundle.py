@@ -6,6 +6,7 @@
       targets/NAME/model.vmfb, plan.json, report.json
                    dispatches.mlir.xz           what each dispatch computes, as IREE's stream phase
                    schedule, kernels/*.spv      for our executor, where it can run the model
+                   stream.json                  how its weights may stream there (stream_file.py)
                    translated.mlir.xz           what another budget is written into, where the
                                                 weights move under one
 
@@ -31,6 +32,7 @@ from smartmem.runtime.manifest import (
     Manifest,
     read_json,
     sha256_of,
+    stream_path,
 )
 
 
@@ -60,11 +62,29 @@ class Bundle:
         if entry.schedule is None or entry.schedule_sha256 is None:
             raise UserError(f"{self.path}: target {target!r} has no schedule")
         _check_hash(self.path / entry.schedule, entry.schedule_sha256)
+        self.stream_file(target)
         return self.path / entry.schedule
+
+    def stream_file(self, target: str) -> Path | None:
+        """What our executor is told of streaming `target`; UserError where it is not what was
+        written.
+        """
+        expected = self.manifest.targets[target].stream_sha256
+        if expected is None:
+            return None
+        file = self.path / stream_path(target)
+        _check_hash(file, expected)
+        return file
 
     def kernels(self, target: str) -> Path:
         """The folder of SPIR-V modules that the schedule of `target` names."""
         return self.path / "targets" / target / KERNELS_FOLDER
+
+    def program(self, target: str) -> tuple[bytes, dict[str, bytes]]:
+        """The schedule of `target` and its kernels by file name, as they were written."""
+        folder = self.kernels(target)
+        kernels = {file.name: file.read_bytes() for file in sorted(folder.glob("*.spv"))}
+        return self.schedule(target).read_bytes(), kernels
 
     def plan(self, target: str) -> dict[str, Any]:
         """What the passes decided for `target`; UserError where it is not what was written."""

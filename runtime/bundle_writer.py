@@ -32,6 +32,7 @@ from smartmem.runtime.manifest import (
     PLAN_FILE,
     REPORT_FILE,
     SCHEDULE_FILE,
+    STREAM_FILE,
     TARGET_NAME,
     TRANSLATED_FILE,
     VMFB_FILE,
@@ -46,6 +47,7 @@ from smartmem.runtime.manifest import (
     vmfb_path,
     write_json,
 )
+from smartmem.runtime.stream_file import StreamFile
 from smartmem.runtime.tree import Tree
 
 
@@ -120,12 +122,15 @@ class BundleWriter:
         translated: str | None = None,
         dispatches: str | None = None,
         fast_math: bool = False,
+        stream: StreamFile | None = None,
+        budget_bytes: int | None = None,
     ) -> None:
         """Stores one compiled form; what varies from compile to compile stays out of `report`.
 
         `schedule` and its `kernels`, by file name, are what our executor runs. `translated`, where
         weights move under a budget: what another budget is written into. `dispatches`: what each
-        dispatch computes, as IREE's stream phase.
+        dispatch computes, as IREE's stream phase. `stream`: what our executor is told of streaming.
+        `budget_bytes`: what the weights were planned for.
         """
         if not TARGET_NAME.fullmatch(name):
             raise UserError(f"{name!r} cannot be the name of a target")
@@ -139,6 +144,8 @@ class BundleWriter:
             (folder / KERNELS_FOLDER).mkdir()
             for file, code in (kernels or {}).items():
                 (folder / KERNELS_FOLDER / file).write_bytes(code)
+        if stream is not None:
+            (folder / STREAM_FILE).write_bytes(stream.encode())
         if translated is not None:
             (folder / TRANSLATED_FILE).write_bytes(lzma.compress(translated.encode()))
         if dispatches is not None:
@@ -157,6 +164,8 @@ class BundleWriter:
             translated_sha256=None if translated is None else sha256_of(folder / TRANSLATED_FILE),
             dispatches_sha256=None if dispatches is None else sha256_of(folder / DISPATCHES_FILE),
             fast_math=fast_math,
+            stream_sha256=None if stream is None else sha256_of(folder / STREAM_FILE),
+            budget_bytes=budget_bytes,
         )
 
     def finish(
@@ -251,7 +260,7 @@ def _is_our_file(parts: tuple[str, ...]) -> bool:
         case (name,):
             return name in (MANIFEST_FILE, WEIGHTS_FILE)
         case ("targets", _, name):
-            ours = (VMFB_FILE, PLAN_FILE, REPORT_FILE, SCHEDULE_FILE)
+            ours = (VMFB_FILE, PLAN_FILE, REPORT_FILE, SCHEDULE_FILE, STREAM_FILE)
             return name in (*ours, TRANSLATED_FILE, DISPATCHES_FILE)
         case ("targets", _, folder, name):
             return folder == KERNELS_FOLDER and name.endswith(".spv")

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from smartmem.errors import UserError
 from smartmem.runtime import native_api
-from smartmem.runtime.budget import Budget, parse_budget
+from smartmem.runtime.budget import Budget, TooSmall, parse_budget
 from smartmem.runtime.bundle import Bundle
 from smartmem.runtime.dtypes import dtype_of
 from smartmem.runtime.manifest import TensorSpec
@@ -33,7 +33,8 @@ class ExecutorModule:
     """The schedule of a bundle's target with its weights, loaded on a device.
 
     ``wait`` says how a call waits for the GPU: "poll" answers soonest and keeps a core busy.
-    ``budget`` bounds the device memory for weights: what does not fit is read in each call.
+    ``budget`` bounds the device memory for weights: what does not fit is read in each call. At the
+    budget that the model was compiled with its plan is followed, where the device can.
     Raises UserError where a file is damaged or the budget too small, DeviceError where the device
     cannot run it.
     """
@@ -48,6 +49,7 @@ class ExecutorModule:
         budget: Budget | None = None,
     ) -> None:
         self.wait: Wait = wait
+        self.has_budget = budget is not None
         outputs = [spec for spec in bundle.manifest.outputs if not spec.is_empty]
         self._outputs = outputs
         self._shapes = [spec.shape for spec in outputs]
@@ -69,14 +71,11 @@ class ExecutorModule:
     def _bytes_of(self, budget: Budget) -> int:
         """Of what the weights take together on the device, where it is a share."""
         if budget.is_auto:
-            raise UserError(
-                "our executor has no budget of its own choice",
-                hint="Give a size, such as 512MiB, or a share of the weights, such as 50%.",
-            )
+            return native_api.choose_budget(self._model)
         smallest, whole = native_api.budgets(self._model)
         wanted = budget.of(whole)
         if wanted < smallest:
-            raise UserError(
+            raise TooSmall(
                 f"a budget of {wanted} bytes is too small: the smallest feasible one is "
                 f"{smallest} bytes",
                 hint=f"It is {100 * smallest / whole:.1f}% of the {whole} bytes of all weights.",
@@ -84,8 +83,8 @@ class ExecutorModule:
         return wanted
 
     def set_budget(self, budget: str | float) -> None:
-        """Another budget from the next call on, for a module that was given one: a size, or a share
-        of the weights. The call that goes on ends before; memory is given back at once.
+        """Another budget from the next call on, for a module that was given one: a size, a share of
+        the weights, or "auto". The call that goes on ends before; memory is given back at once.
         """
         wanted = self._bytes_of(parse_budget(budget))
         native_api.call("sm_session_set_budget", self._session.value, wanted)

@@ -25,6 +25,7 @@ PLAN_FILE = "plan.json"
 REPORT_FILE = "report.json"
 VMFB_FILE = "model.vmfb"
 SCHEDULE_FILE = "schedule"
+STREAM_FILE = "stream.json"
 KERNELS_FOLDER = "kernels"
 TRANSLATED_FILE = "translated.mlir.xz"
 DISPATCHES_FILE = "dispatches.mlir.xz"
@@ -68,7 +69,8 @@ class TargetEntry:
 
     `sha256` is the hash of the vmfb; plan, report and schedule have theirs, and the schedule holds
     those of the kernels. Without a schedule IREE's runtime alone can run it. `fast_math`: whether
-    its arithmetic was rewritten in ways that change rounding.
+    its arithmetic was rewritten in ways that change rounding. `budget_bytes`: what its weights may
+    take, where it was compiled with a budget.
     """
 
     name: str
@@ -84,6 +86,8 @@ class TargetEntry:
     translated_sha256: str | None = None
     dispatches_sha256: str | None = None
     fast_math: bool = False
+    stream_sha256: str | None = None
+    budget_bytes: int | None = None
 
     @property
     def is_streamed(self) -> bool:
@@ -156,6 +160,10 @@ def vmfb_path(target: str) -> str:
 
 def schedule_path(target: str) -> str:
     return f"targets/{target}/{SCHEDULE_FILE}"
+
+
+def stream_path(target: str) -> str:
+    return f"targets/{target}/{STREAM_FILE}"
 
 
 def _parse_manifest(data: dict[str, Any]) -> Manifest:

@@ -19,6 +19,8 @@ from typing import Any
 from smartmem.errors import DeviceError, SmartmemError, UserError
 
 API_VERSION = 3
+# SM_AUTO_SLOWDOWN
+AUTO_SLOWDOWN = 1.5
 LIBRARY = Path(__file__).parent / "native" / "build" / "libsmartmem.so"
 _BUILD_HINT = (
     "Build it: `make setup` does where a C++ compiler and Vulkan's headers are (on Debian: "
@@ -171,6 +173,7 @@ def _signatures() -> dict[str, tuple[Any, list[Any]]]:
         "sm_model_stream": (code, [handle, text, text, text, text, out, error]),
         "sm_model_release": (None, [handle]),
         "sm_model_get_budgets": (None, [handle, count, count]),
+        "sm_model_choose_budget": (code, [handle, ctypes.c_double, count, error]),
         "sm_device_get_memory": (None, [handle, count, count]),
         "sm_model_input_count": (size, [handle]),
         "sm_model_output_count": (size, [handle]),
@@ -293,6 +296,13 @@ def budgets(model: Handle) -> tuple[int, int]:
     smallest, whole = ctypes.c_uint64(), ctypes.c_uint64()
     library().sm_model_get_budgets(model.value, ctypes.byref(smallest), ctypes.byref(whole))
     return smallest.value, whole.value
+
+
+def choose_budget(model: Handle) -> int:
+    """What "auto" is for a model that streams; UserError where it does not tell its times."""
+    size = ctypes.c_uint64()
+    call("sm_model_choose_budget", model.value, AUTO_SLOWDOWN, ctypes.byref(size))
+    return size.value
 
 
 def device_memory(device: Handle) -> tuple[int, int]:

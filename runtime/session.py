@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smartmem.errors import DeviceError, UserError
-from smartmem.runtime.budget import Budget, parse_budget
+from smartmem.runtime.budget import Budget, TooSmall, parse_budget
 from smartmem.runtime.bundle import Bundle
 from smartmem.runtime.devices import Device, select
 from smartmem.runtime.dtypes import dtype_of
@@ -59,8 +59,11 @@ def load(
     "auto" is our own where it can run this bundle on this device.
 
     ``budget`` bounds the device memory for weights, in our own executor: a size ("512MiB", or bytes
-    as an integer) or a share of all weights ("50%", 0.5). What does not fit is read from the
-    archive in each call; outputs are the same to the last bit (docs/streaming.md).
+    as an integer), a share of all weights ("50%", 0.5), or "auto": the smallest under which calls
+    are predicted to take at most 1.5 times as long as with all weights in memory. What does not fit
+    is read from the archive in each call; outputs are the same to the last bit (docs/streaming.md).
+    Without it, the budget is the one that the model was compiled with; without that, all weights
+    are loaded.
 
     Raises UserError where the bundle is damaged, DeviceError where no device suits it. Of the
     weights only the size is checked: reading them all would make every start as slow as the first
@@ -207,9 +210,11 @@ def _open_module(
             )
         return "smartmem", _open_ours(bundle, device, entry, budget)
     if wish == "smartmem" or (wish == "auto" and suits_ours(device, entry)):
+        compiled = entry.budget_bytes
+        budget = None if compiled is None else Budget(size_bytes=compiled)
         try:
-            return "smartmem", _open_ours(bundle, device, entry, None)
-        except DeviceError as error:
+            return "smartmem", _open_ours(bundle, device, entry, budget)
+        except (DeviceError, TooSmall) as error:
             if wish == "smartmem":
                 raise
             logger.warning("IREE's runtime runs %s instead of ours: %s", bundle.path, error.message)

@@ -16,6 +16,11 @@ _HOW = {
 }
 
 
+def is_told(module: Any) -> bool:
+    """Whether the module is of our executor and was given a budget, here or when compiled."""
+    return bool(getattr(module, "has_budget", False))
+
+
 def summary(module: Any) -> dict[str, Any]:
     """The numbers of an ``executor.ExecutorModule`` that was given a budget and has been called.
 

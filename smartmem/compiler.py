@@ -259,6 +259,8 @@ def _write(
                 kernels=build.compiled.module.spirv,
                 translated=streamed.translated if streamed else None,
                 dispatches=build.compiled.stream_ir,
+                stream=build.compiled.told,
+                budget_bytes=streamed.record.budget_bytes if streamed else None,
                 plan={
                     "layouts": build.layouts,
                     "fusion": build.fusion,

@@ -32,7 +32,7 @@ def replan(
     Raises UserError for a budget that no plan can keep, and where a target was compiled without a
     budget.
     """
-    from smartmem.passes.iree.driver import stream
+    from smartmem.passes.iree.driver import stream, told_for
     from smartmem.passes.streaming.record import Record
     from smartmem.passes.target import resolve
     from smartmem.runtime.budget import parse_budget
@@ -51,6 +51,8 @@ def replan(
             vmfb, made = stream(translated, held.problem, wanted, resolve(name))
             reports[name] = {**bundle.report(name), "streaming": made.record.summary()}
             entry = bundle.manifest.targets[name]
+            program = bundle.program(name) if entry.schedule is not None else None
+            dispatches = bundle.dispatches(name)
             writer.add_target(
                 name,
                 kind=entry.kind,
@@ -60,7 +62,11 @@ def replan(
                 report=reports[name],
                 needs=entry.needs,
                 translated=translated,
-                dispatches=bundle.dispatches(name),
+                dispatches=dispatches,
+                schedule=program and program[0],
+                kernels=program and program[1],
+                stream=program and told_for(program[0], dispatches, made.record),
+                budget_bytes=made.record.budget_bytes,
                 fast_math=entry.fast_math,
             )
         manifest = writer.finish(

@@ -42,17 +42,19 @@ from smartmem.passes.iree.environment import parse
 from smartmem.passes.iree.resources import Unschedulable
 from smartmem.passes.iree.scan import Finding, scan_folder
 from smartmem.passes.iree.schedule import Program, read_kernels, read_program
-from smartmem.passes.iree.streaming import emit, problem_of
+from smartmem.passes.iree.streaming import emit, keys_of, problem_of
 from smartmem.passes.iree.tensors import apart
 from smartmem.passes.iree.textures import bind_as_texels, storage_facts
 from smartmem.passes.rules.kernels import KernelConfig
 from smartmem.passes.rules.textures import Packing
+from smartmem.passes.streaming.for_executor import told, told_with_plan
 from smartmem.passes.streaming.planner import check_budget
 from smartmem.passes.streaming.problem import Problem
 from smartmem.passes.streaming.record import Record, plan_for
 from smartmem.passes.target import Target, unknown_target
 from smartmem.runtime.budget import Budget
-from smartmem.runtime.schedule import FORMAT_VERSION, Kernel, Schedule
+from smartmem.runtime.schedule import FORMAT_VERSION, Kernel, Schedule, decode
+from smartmem.runtime.stream_file import StreamFile
 
 T = TypeVar("T")
 Packings = Mapping[str, Packing]
@@ -62,7 +64,6 @@ _TRANSLATED = "executable-targets"
 # What a GPU may ask of the offset of a bound range: minStorageBufferOffsetAlignment is 16 to 64 on
 # those we know.
 _OFFSET_BYTES = 64
-_STREAMS = "weights that move under a budget need IREE's runtime"
 
 logger = logging.getLogger(__name__)
 
@@ -74,7 +75,7 @@ _FULL_BYTES = 4096
 class Compiled:
     """``stream_ir`` is what was counted, ``module`` what runs, ``kernels`` the dispatches we
     configured, ``tuned`` how many of them by what was measured; seconds by phase; ``streamed``
-    where there was a budget.
+    where there was a budget; ``told``: of streaming, to our executor.
     """
 
     stream_ir: str
@@ -83,6 +84,7 @@ class Compiled:
     seconds: dict[str, float]
     tuned: int
     streamed: "Streamed | None" = None
+    told: StreamFile | None = None
 
 
 @dataclass(frozen=True)
@@ -359,17 +361,21 @@ def compile_module(
     stream_ir = compile_stream(lowered, target, store)
     middle = time.perf_counter()
     streamed: Streamed | None = None
-    if budget is None:
+    is_vulkan = target.kind == "vulkan"
+    problem = problem_of(stream_ir, target.speeds) if is_vulkan or budget else None
+    if budget is not None and problem is not None:
+        check_budget(problem, budget.of(problem.total_bytes))
+    module, configured = Module(b""), Configured(stream_ir, {})
+    if budget is None or is_vulkan:
         build = partial(compile_executables, packings=packings or {})
         module, configured = _with_kernels(build, stream_ir, target, store)
-    else:
-        # The plan's slots begin anywhere, and only IREE's runtime runs it.
-        target = replace(target, merges_bindings=target.kind == "vulkan")
-        problem = problem_of(stream_ir, target.speeds)
-        check_budget(problem, budget.of(problem.total_bytes))
-        translated, configured = _with_kernels(translate, stream_ir, target, store)
-        vmfb, streamed = stream(translated.text, problem, budget, target)
-        module = Module(vmfb, translated.findings, unschedulable=_STREAMS)
+    if budget is not None and problem is not None:
+        # The slots of IREE's plan begin anywhere.
+        merging = replace(target, merges_bindings=is_vulkan)
+        translated, configured = _with_kernels(translate, stream_ir, merging, store)
+        vmfb, streamed = stream(translated.text, problem, budget, merging)
+        findings = tuple(dict.fromkeys(module.findings + translated.findings))
+        module = replace(module, vmfb=vmfb, findings=findings)
     ended = time.perf_counter()
     errors = [f for f in module.findings if f.is_error]
     if errors:
@@ -380,7 +386,18 @@ def compile_module(
         )
     seconds = {"iree_stream": middle - started, "iree_codegen": ended - middle}
     kernels, tuned = configured.kernels, configured.tuned
-    return Compiled(stream_ir, module, kernels, seconds, tuned, streamed)
+    hints = None
+    if module.schedule is not None and problem is not None:
+        hints = told_for(module.schedule, stream_ir, streamed.record if streamed else problem)
+    return Compiled(stream_ir, module, kernels, seconds, tuned, streamed, hints)
+
+
+def told_for(schedule: bytes, stream_ir: str, planned: Problem | Record) -> StreamFile | None:
+    """What our executor is told of streaming; None where nothing is known of its commands."""
+    count, keys = len(decode(schedule).commands), keys_of(stream_ir)
+    if isinstance(planned, Record):
+        return told_with_plan(planned, count, keys)
+    return told(planned, count, keys)
 
 
 def stream(

@@ -54,6 +54,11 @@ def problem_of(stream_ir: str, speeds: Speeds) -> Problem:
     return Problem(steps or (nothing,), weights, speeds.read_bytes_per_s, _CHUNK_BYTES)
 
 
+def keys_of(stream_ir: str) -> dict[str, str]:
+    """The archive's entry of each weight of ``problem_of`` that is an entry by itself, by name."""
+    return {w.name: w.key for w in weight_uses(stream_ir).weights.values() if w.source_offset == 0}
+
+
 def emit(translated: str, coarse: Coarse, plan: Plan) -> str:
     """The text of phase ``executable-targets`` with a plan for ``coarse`` written into it; as it is
     where nothing moves.

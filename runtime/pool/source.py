@@ -78,6 +78,10 @@ class BundleSource:
                 self._executor = "iree"
             else:
                 self._streams = True
+                # What it was compiled with holds in a pool, too.
+                if entry.budget_bytes is not None:
+                    most = min(self.most_bytes, entry.budget_bytes)
+                    self.most_bytes = max(self.least_bytes, most)
                 return
         self.least_bytes = self.bundle.manifest.weights.bytes
         if entry.is_streamed:

@@ -54,8 +54,9 @@ executor_option = click.option(
 load_budget_option = click.option(
     "--budget",
     metavar="SIZE",
-    help="The most device memory for weights in our own executor: 512MiB, or 50% of them; what "
-    "does not fit is read from the archive in each run. No compiling is needed.",
+    help="The most device memory for weights in our own executor: 512MiB, 50% of them, or auto; "
+    "what does not fit is read from the archive in each run. No compiling is needed. Without it, "
+    "what the model was compiled with.",
 )
 
 report_target_option = click.option(

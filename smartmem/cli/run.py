@@ -74,7 +74,7 @@ def command(
             results = session.run_flat(arrays)
             times_s.append(time.perf_counter() - start)
     first_s, warm_s = times_s[0], times_s[1:]
-    moved = streaming.summary(session.module) if budget is not None else None
+    moved = streaming.summary(session.module) if streaming.is_told(session.module) else None
     files = save_outputs(output_dir, bundle.manifest.outputs, results) if output_dir else []
     if as_json:
         print_json(

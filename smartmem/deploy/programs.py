@@ -16,6 +16,7 @@ from smartmem.runtime.manifest import (
     MANIFEST_FILE,
     WEIGHTS_FILE,
     schedule_path,
+    stream_path,
     vmfb_path,
 )
 
@@ -112,10 +113,12 @@ class OurProgram(Program):
     def model_files(self) -> dict[str, Path]:
         kernels = self.bundle.kernels(self.target)
         folder = f"targets/{self.target}/{KERNELS_FOLDER}"
+        stream = self.bundle.stream_file(self.target)
         return {
             MANIFEST_FILE: self.bundle.path / MANIFEST_FILE,
             WEIGHTS_FILE: self.bundle.weights,
             schedule_path(self.target): self.bundle.schedule(self.target),
+            **({stream_path(self.target): stream} if stream else {}),
             **{f"{folder}/{file.name}": file for file in sorted(kernels.iterdir())},
         }
 

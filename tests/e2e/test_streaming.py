@@ -182,6 +182,41 @@ def test_our_executor_streams_any_bundle(net: nn.Module, tmp_path: Path, storage
 
 @pytest.mark.vulkan
 @pytest.mark.native
+def test_our_executor_follows_the_compiled_plan(
+    net: nn.Module, streamed: Callable[[str], Path], tmp_path: Path
+) -> None:
+    """At the budget that it was made for, which also holds without a word; at others it plans."""
+    whole = streamed("llvmpipe")
+    report = Bundle.open(whole).report("llvmpipe")["streaming"]
+    half = (report["smallest_budget_bytes"] + report["weights_bytes"]) // 2
+    made = replan(whole, half, out=tmp_path / "net.smartmem")
+    plan = made.reports["llvmpipe"]["streaming"]
+    assert plan["streamed_bytes"] > 0
+    expected = load(whole, "llvmpipe", executor="iree")(*INPUTS)
+    session = load(made.path, "llvmpipe")
+    assert session.executor == "smartmem"
+    stats = session.module.stream_stats()
+    assert stats["budget_bytes"] == half and stats["steps"] == plan["submissions"]
+    assert stats["streamed_bytes"] == plan["streamed_bytes"]
+    assert stats["pinned_bytes"] + stats["arena_bytes"] <= half
+    for budget in (None, report["smallest_budget_bytes"], "auto", half):
+        if budget is not None:
+            session.set_budget(budget)
+        for _ in range(2):
+            for found, wanted in zip(session(*INPUTS), expected, strict=True):
+                assert torch.equal(found, wanted)
+    assert session.module.stream_stats()["steps"] == plan["submissions"]
+    with torch.no_grad():
+        for found, eager in zip(session(*INPUTS), net(*INPUTS), strict=True):
+            assert float((found - eager).norm() / eager.norm()) <= 1e-5
+    damaged = made.path / "targets" / "llvmpipe" / "stream.json"
+    damaged.write_bytes(damaged.read_bytes().replace(b"1", b"2", 1))
+    with pytest.raises(UserError, match=r"stream.json: its hash differs"):
+        load(made.path, "llvmpipe")
+
+
+@pytest.mark.vulkan
+@pytest.mark.native
 def test_verbs_take_a_budget(
     streamed: Callable[[str], Path],
     net: nn.Module,

@@ -1,6 +1,7 @@
 // Random problems: every plan passes the checker, and the checker finds what is broken in a plan.
 //
-// c++ -std=c++17 -I INCLUDE -iquote SRC stream_plan_test.cpp stream_plan.cpp stream_check.cpp
+// c++ -std=c++17 -I INCLUDE -iquote SRC stream_plan_test.cpp stream_plan.cpp stream_place.cpp stream_check.cpp
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <random>
@@ -81,6 +82,62 @@ void damage(const StreamProblem& problem, const StreamPlan& plan) {
   }
 }
 
+// Steps and times of stays without places, as a plan from elsewhere gives them.
+StreamPlan given_plan(const StreamProblem& problem) {
+  StreamPlan plan;
+  plan.budget_bytes = UINT64_MAX;
+  for (uint32_t command = 0; command < problem.work.size(); ++command) {
+    if (command == 0 || random_to(2) > 0) plan.steps.push_back(command);
+  }
+  const auto step_of = [&](uint32_t command) {
+    const auto after = std::upper_bound(plan.steps.begin(), plan.steps.end(), command);
+    return static_cast<uint32_t>(after - plan.steps.begin() - 1);
+  };
+  for (uint32_t w = 0; w < problem.weights.size(); ++w) {
+    if (random_to(3) == 0) {
+      plan.pinned.push_back(w);
+      continue;
+    }
+    int64_t before = -1;  // its last step so far
+    for (const uint32_t use : problem.weights[w].uses) {
+      const uint32_t step = step_of(use);
+      if (step <= before) continue;
+      if (before >= 0 && random_to(1) == 0) {
+        plan.stays.back().last = step;  // it waits
+      } else {
+        const auto earliest = static_cast<uint32_t>(before + 1);
+        plan.stays.push_back({w, earliest + random_to(step - earliest), step, step, 0, 0});
+      }
+      before = step;
+    }
+  }
+  std::stable_sort(plan.stays.begin(), plan.stays.end(),
+                   [](const Stay& a, const Stay& b) { return a.start < b.start; });
+  return plan;
+}
+
+void check_places(const StreamProblem& problem) {
+  StreamPlan plan = given_plan(problem);
+  smartmem::place_stays(problem, plan);
+  for (const std::string& what : violations(problem, plan)) {
+    std::fprintf(stderr, "a plan that was given: %s\n", what.c_str());
+    std::exit(1);
+  }
+  damage(problem, plan);
+}
+
+// Slower calls need no more memory; with all of it in memory none is slower.
+void check_choice(StreamProblem problem, uint64_t least, uint64_t all) {
+  problem.bytes_per_work = 0.1 * random_to(30) + 0.01;
+  uint64_t before = all;
+  for (const double slowdown : {1.0, 1.5, 4.0, 1e9}) {
+    const uint64_t budget = smartmem::cheapest_budget(problem, slowdown);
+    require(least <= budget && budget <= before, "a budget that is chosen");
+    before = budget;
+  }
+  require(before == least, "any slowdown is allowed");
+}
+
 }  // namespace
 
 int main() {
@@ -89,6 +146,8 @@ int main() {
     const StreamProblem problem = random_problem();
     const uint64_t least = smartmem::smallest_budget(problem);
     const uint64_t all = smartmem::whole_budget(problem);
+    if (!problem.work.empty()) check_places(problem);
+    if (round % 8 == 0) check_choice(problem, least, all);
     for (const uint64_t budget : {least, least + (all - least) / 3, least + (all - least) * 4 / 5, all}) {
       const StreamPlan plan = plan_stream(problem, budget);
       for (const std::string& what : violations(problem, plan)) {

@@ -175,6 +175,9 @@ SM_API void sm_bundle_release(sm_bundle* bundle);
 SM_API size_t sm_bundle_target_count(const sm_bundle* bundle);
 SM_API const char* sm_bundle_target(const sm_bundle* bundle, size_t index);
 
+/* The budget for weights in bytes that it was compiled with; 0 for none. */
+SM_API uint64_t sm_bundle_target_budget(const sm_bundle* bundle, size_t index);
+
 /* Inputs and outputs, in the order of a call. */
 SM_API size_t sm_bundle_input_count(const sm_bundle* bundle);
 SM_API size_t sm_bundle_output_count(const sm_bundle* bundle);
@@ -188,7 +191,8 @@ SM_API sm_code sm_bundle_output(const sm_bundle* bundle, size_t index, sm_tensor
 SM_API sm_code sm_bundle_load(const sm_bundle* bundle, sm_device* device, const char* target,
                               const char* cache_folder, sm_model** model, sm_error* error);
 
-/* The same on the first GPU, up to a session. The bundle may be released afterwards. */
+/* The same on the first GPU, up to a session, under the budget that the model was compiled with if
+ * there is one. The bundle may be released afterwards. */
 SM_API sm_code sm_session_open(const sm_bundle* bundle, const char* target,
                                const char* cache_folder, sm_session** session, sm_error* error);
 
@@ -208,7 +212,7 @@ SM_API sm_code sm_bundle_stream(const sm_bundle* bundle, sm_device* device, cons
 SM_API sm_code sm_model_load(sm_device* device, const char* schedule, const char* kernels_folder,
                              const char* weights, const char* cache_folder, sm_model** model,
                              sm_error* error);
-/* And what sm_bundle_stream does. */
+/* And what sm_bundle_stream does, which also reads stream.json where that lies beside `schedule`. */
 SM_API sm_code sm_model_stream(sm_device* device, const char* schedule, const char* kernels_folder,
                                const char* weights, const char* cache_folder, sm_model** model,
                                sm_error* error);
@@ -218,6 +222,17 @@ SM_API void sm_model_release(sm_model* model);
  * from which on nothing moves. Both are 0 for a model with all its weights loaded. */
 SM_API void sm_model_get_budgets(const sm_model* model, uint64_t* smallest_bytes,
                                  uint64_t* whole_bytes);
+
+/* The budget that a model was compiled with: under it its sessions follow the plan that came with
+ * the model, where the device can. 0 for a model without, and for one with all weights loaded. */
+SM_API uint64_t sm_model_get_compiled_budget(const sm_model* model);
+
+/* The smallest budget under which calls are predicted to take at most `slowdown` times as long as
+ * with all weights in memory. SM_INVALID_ARGUMENT where the model does not tell how long its
+ * commands may take. What is called "auto" is SM_AUTO_SLOWDOWN. */
+#define SM_AUTO_SLOWDOWN 1.5
+SM_API sm_code sm_model_choose_budget(const sm_model* model, double slowdown,
+                                      uint64_t* budget_bytes, sm_error* error);
 
 /* How many inputs and outputs there are, and the size of each; an input of 0 bytes is not read. */
 SM_API size_t sm_model_input_count(const sm_model* model);

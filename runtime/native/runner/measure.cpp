@@ -44,6 +44,16 @@ double length_ms(const Spans& spans) {
   return total;
 }
 
+// That of the target, or of the only one where the name is empty; 0 for none.
+uint64_t compiled_budget(const sm_bundle* bundle, const std::string& target) {
+  for (size_t i = 0; i < sm_bundle_target_count(bundle); ++i) {
+    if (target.empty() || target == sm_bundle_target(bundle, i)) {
+      return sm_bundle_target_budget(bundle, i);
+    }
+  }
+  return 0;
+}
+
 bool same_content(const std::vector<Tensor>& a, const std::vector<Tensor>& b) {
   return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](const Tensor& x, const Tensor& y) {
     return x.content == y.content;
@@ -68,7 +78,8 @@ Program::Program(const sm_bundle* bundle, sm_device* device, const Options& opti
   const Stopwatch watch;
   const char* target = options.target.empty() ? nullptr : options.target.c_str();
   const char* cache = options.cache_folder.empty() ? nullptr : options.cache_folder.c_str();
-  const bool streams = options.budget > 0;
+  const uint64_t compiled = compiled_budget(bundle, options.target);
+  const bool streams = options.budget > 0 || options.budget_is_auto || compiled > 0;
   const auto open = streams ? sm_bundle_stream : sm_bundle_load;
   model_ = make<Model>(
       [&](sm_model** model) { call(open, bundle, device, target, cache, model); });
@@ -76,7 +87,10 @@ Program::Program(const sm_bundle* bundle, sm_device* device, const Options& opti
   uint64_t whole = 0;
   sm_model_get_budgets(model_.get(), &smallest, &whole);
   const double share = options.budget_is_share ? static_cast<double>(whole) : 1;
-  const auto budget = static_cast<uint64_t>(options.budget * share);
+  uint64_t budget = options.budget > 0 ? static_cast<uint64_t>(options.budget * share) : compiled;
+  if (options.budget_is_auto) {
+    call(sm_model_choose_budget, model_.get(), SM_AUTO_SLOWDOWN, &budget);
+  }
   session_ = make<Session>([&](sm_session** session) {
     if (streams) {
       call(sm_session_create_within, model_.get(), budget, session);

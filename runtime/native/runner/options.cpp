@@ -40,6 +40,8 @@ void take_budget(Options& options, const std::string& text) {
                         {"MB", kKilo * kKilo},  {"GB", kKilo * kKilo * kKilo},
                         {"B", 1},               {"%", 1e-2},
                         {"", 1}};
+  options.budget_is_auto = text == "auto";
+  if (options.budget_is_auto) return;
   const size_t digits = text.find_first_not_of("0123456789.");
   const std::string unit = digits == std::string::npos ? "" : text.substr(digits);
   for (const Unit& known : units) {
@@ -49,8 +51,8 @@ void take_budget(Options& options, const std::string& text) {
     if (options.budget <= 0 || (options.budget_is_share && options.budget > 1)) break;
     return;
   }
-  fail(SM_INVALID_ARGUMENT, "--budget: '", text, "' is no size, such as 512MiB, and no share of ",
-       "the weights, such as 50%");
+  fail(SM_INVALID_ARGUMENT, "--budget: '", text, "' is no size, such as 512MiB, no share of ",
+       "the weights, such as 50%, and not auto");
 }
 
 // What stands after the option's name.
@@ -99,7 +101,8 @@ smartmem-run --devices                      what devices there are, as JSON
   --tolerance X      relative L2 distance allowed for outputs of floats (1e-4)
   --output-dir DIR   writes the outputs there, as 0.npy, 1.npy, ...
   --budget SIZE      the most device memory for weights: 512MiB, or 50% of them; what does not fit
-                     is read from the archive in each run, with the same outputs
+                     is read from the archive in each run, with the same outputs; auto: the
+                     smallest that is predicted to make runs at most half as long again
   --runs N           timed warm runs (20)
   --replays N        further runs whose outputs must have the same bits (0)
   --drift SECONDS    keeps running for so long, and tells the time of a run second by second

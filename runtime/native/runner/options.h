@@ -22,7 +22,8 @@ struct Options {
   double tolerance = 1e-4;
   std::string output_folder;
   std::string cache_folder;
-  double budget = 0;          // for weights: bytes, or a share of them; 0: all are loaded
+  double budget = 0;          // for weights: bytes, or a share of them; 0: as it was compiled
+  bool budget_is_auto = false;
   bool budget_is_share = false;
   int runs = 20;
   int replays = 0;

@@ -117,6 +117,19 @@ size_t sm_model_output_bytes(const sm_model* model, size_t index) {
   return index < outputs.size() ? outputs[index].length : 0;
 }
 
+uint64_t sm_model_get_compiled_budget(const sm_model* model) {
+  return model->model->compiled_budget_bytes();
+}
+
+sm_code sm_model_choose_budget(const sm_model* model, double slowdown, uint64_t* budget_bytes,
+                               sm_error* error) {
+  return guarded(error, [&] {
+    require(model, "model");
+    require(budget_bytes, "budget_bytes");
+    *budget_bytes = model->model->choose_budget(slowdown);
+  });
+}
+
 void sm_model_get_stats(const sm_model* model, sm_model_stats* stats) {
   *stats = model->model->stats();
 }

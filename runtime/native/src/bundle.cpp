@@ -58,6 +58,11 @@ Digest read_digest(const std::string& text) {
   return digest;
 }
 
+void check_digest(const std::string& path, const Digest& expected) {
+  if (sha256(MappedFile(path).bytes()) == expected) return;
+  fail(SM_BAD_FILE, path, ": its hash differs from the manifest's; the file is damaged");
+}
+
 // A name that cannot lead out of the folder.
 bool is_plain(const std::string& name) {
   const auto is_fit = [](char c) {
@@ -77,7 +82,11 @@ std::vector<TargetEntry> read_targets(const Json::Object& entries) {
     if (!is_plain(name) || schedule != text("targets/", name, "/schedule")) {
       fail(SM_BAD_FILE, "the target '", name, "' with the schedule '", schedule, "'");
     }
-    targets.push_back({name, read_digest(entry.text("schedule_sha256"))});
+    const Json* budget = entry.find("budget_bytes");
+    const std::string stream = entry.text_or("stream_sha256", "");
+    targets.push_back({name, read_digest(entry.text("schedule_sha256")),
+                       budget == nullptr || budget->is_null() ? 0 : budget->as_integer(),
+                       stream.empty() ? std::nullopt : std::optional(read_digest(stream))});
   }
   return targets;
 }
@@ -122,9 +131,8 @@ std::shared_ptr<const Model> Bundle::load(DevicePtr device, const std::string& n
   const std::string folder = text(folder_, "/targets/", entry.name);
   const std::string schedule = folder + "/schedule";
   const std::string weights = text(folder_, "/", kWeights);
-  if (sha256(MappedFile(schedule).bytes()) != entry.schedule_sha256) {
-    fail(SM_BAD_FILE, schedule, ": its hash differs from the manifest's; the file is damaged");
-  }
+  check_digest(schedule, entry.schedule_sha256);
+  if (entry.stream_sha256) check_digest(folder + "/" + kHintsFile, *entry.stream_sha256);
   const uint64_t size = OpenFile(weights).size();
   if (size != weights_bytes_) {
     fail(SM_BAD_FILE, weights, ": ", size, " bytes, but ", weights_bytes_, " were written");

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -21,6 +22,8 @@ struct TensorSpec {
 struct TargetEntry {
   std::string name;
   Digest schedule_sha256;
+  uint64_t budget_bytes;  // that it was compiled with; 0: none
+  std::optional<Digest> stream_sha256;
 };
 
 class Bundle {
@@ -33,6 +36,10 @@ class Bundle {
   const std::vector<TensorSpec>& outputs() const { return outputs_; }
   const std::vector<TargetEntry>& targets() const { return targets_; }
 
+  // The target of this name, or the only one where the name is empty; throws SM_INVALID_ARGUMENT
+  // where there is none such.
+  const TargetEntry& target(const std::string& name) const;
+
   // Loads the target of this name, or the only one where the name is empty. Throws
   // SM_INVALID_ARGUMENT where there is none such, SM_BAD_FILE where its files are not those that
   // the manifest tells of, and what Model throws.
@@ -40,8 +47,6 @@ class Bundle {
                                     const std::string& cache_folder, Weights mode) const;
 
  private:
-  const TargetEntry& target(const std::string& name) const;
-
   std::string folder_;
   uint64_t weights_bytes_ = 0;
   std::vector<TensorSpec> inputs_;

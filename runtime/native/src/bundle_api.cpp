@@ -73,6 +73,11 @@ const char* sm_bundle_target(const sm_bundle* bundle, size_t index) {
   return index < targets.size() ? targets[index].name.c_str() : nullptr;
 }
 
+uint64_t sm_bundle_target_budget(const sm_bundle* bundle, size_t index) {
+  const auto& targets = bundle->bundle.targets();
+  return index < targets.size() ? targets[index].budget_bytes : 0;
+}
+
 size_t sm_bundle_input_count(const sm_bundle* bundle) { return bundle->bundle.inputs().size(); }
 
 size_t sm_bundle_output_count(const sm_bundle* bundle) { return bundle->bundle.outputs().size(); }
@@ -105,10 +110,12 @@ sm_code open_session(const sm_bundle* bundle, const char* target, const char* ca
   return guarded(error, [&] {
     require(bundle, "bundle");
     require(session, "session");
-    const auto mode = budget_bytes ? smartmem::Weights::kStreamed : smartmem::Weights::kLoaded;
+    std::optional<uint64_t> budget = budget_bytes;
+    const uint64_t compiled = bundle->bundle.target(target == nullptr ? "" : target).budget_bytes;
+    if (!budget && compiled > 0) budget = compiled;
+    const auto mode = budget ? smartmem::Weights::kStreamed : smartmem::Weights::kLoaded;
     auto model = load(bundle, first_device(), target, cache_folder, mode);
-    *session =
-        new sm_session{std::make_unique<smartmem::Session>(std::move(model), budget_bytes)};
+    *session = new sm_session{std::make_unique<smartmem::Session>(std::move(model), budget)};
   });
 }
 

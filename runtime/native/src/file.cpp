@@ -81,6 +81,13 @@ int64_t OpenFile::read_some(uint64_t offset, uint8_t* target, size_t size) const
   return count < 0 ? -errno : count;
 }
 
+bool is_file(const std::string& path) {
+  const int number = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (number < 0) return errno != ENOENT;
+  ::close(number);
+  return true;
+}
+
 bool replace_file(const std::string& path, Bytes content) {
   std::string partial = path + ".XXXXXX";
   bool written = false;

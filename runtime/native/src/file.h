@@ -47,6 +47,9 @@ class OpenFile {
   uint64_t size_ = 0;
 };
 
+// Whether there is such a file; also where it cannot be opened.
+bool is_file(const std::string& path);
+
 // Replaces a file in one step, so that a reader sees the old content or the new. Whether it could.
 bool replace_file(const std::string& path, Bytes content);
 

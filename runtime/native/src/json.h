@@ -32,6 +32,7 @@ class Json {
   // Those of an object, in the file's order.
   const Object& members() const { return object_; }
 
+  bool is_null() const { return kind_ == Kind::kNull; }
   // This value itself as a natural number; SM_BAD_FILE where it is none.
   uint64_t as_integer() const;
 

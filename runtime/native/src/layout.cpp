@@ -20,11 +20,13 @@ constexpr uint64_t kMoreScratch = 8;
 class Planner {
  public:
   Planner(const Schedule& schedule, const VkPhysicalDeviceLimits& limits,
-          const std::vector<bool>& streamed, const FindNeeds& needs)
+          const std::vector<bool>& streamed, const FindNeeds& needs,
+          const std::vector<uint32_t>& steps)
       : schedule_(schedule),
         limits_(limits),
         streamed_(streamed),
         needs_(needs),
+        steps_(steps),
         alignment_(weight_alignment(limits)) {}
 
   Layout plan() {
@@ -202,7 +204,7 @@ class Planner {
       const Wish wish{apart, limit};
       ways.push_back(in_program_order(tight, place_blocks(blocks, alignment_, &wish)));
     }
-    ways.push_back({place_blocks(apart, alignment_), free});
+    if (steps_.empty()) ways.push_back({place_blocks(apart, alignment_), free});
     const auto is_large = [&](const Scratch& way) { return way.placement.size > most; };
     ways.erase(std::remove_if(ways.begin(), ways.end(), is_large), ways.end());
     Scratch& best = *std::min_element(ways.begin(), ways.end());
@@ -212,7 +214,21 @@ class Planner {
 
   Scratch in_program_order(const Lives& lives, const Placement& placement) {
     put(lives, placement, layout_.transient_buffer(), layout_.transient_bytes);
-    return {placement, plan_waves(touches(schedule_.commands, false))};
+    const std::vector<std::vector<Touch>> touched = touches(schedule_.commands, false);
+    return {placement, steps_.empty() ? plan_waves(touched) : waves_in_steps(touched)};
+  }
+
+  std::vector<Wave> waves_in_steps(const std::vector<std::vector<Touch>>& touched) const {
+    std::vector<Wave> waves;
+    for (size_t step = 0; step < steps_.size(); ++step) {
+      const size_t end = step + 1 < steps_.size() ? steps_[step + 1] : touched.size();
+      const auto first = touched.begin() + steps_[step];
+      for (Wave& wave : plan_waves({first, touched.begin() + static_cast<int64_t>(end)})) {
+        for (uint32_t& number : wave) number += steps_[step];
+        waves.push_back(std::move(wave));
+      }
+    }
+    return waves;
   }
 
   static std::vector<Life> values(const Lives& lives) {
@@ -288,6 +304,7 @@ class Planner {
   const std::vector<bool>& streamed_;  // by resource
   const FindNeeds& needs_;
   std::map<uint32_t, ImageNeeds> scratch_needs_;  // by resource
+  const std::vector<uint32_t>& steps_;
   const uint64_t alignment_;
   std::vector<bool> in_buffers_;  // by resource
   Layout layout_;
@@ -332,8 +349,9 @@ std::vector<bool> streamable(const Schedule& schedule) {
 }
 
 Layout lay_out(const Schedule& schedule, const VkPhysicalDeviceLimits& limits,
-               const std::vector<bool>& streamed, const FindNeeds& needs) {
-  return Planner(schedule, limits, streamed, needs).plan();
+               const std::vector<bool>& streamed, const FindNeeds& needs,
+               const std::vector<uint32_t>& steps) {
+  return Planner(schedule, limits, streamed, needs, steps).plan();
 }
 
 }  // namespace smartmem

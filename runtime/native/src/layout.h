@@ -61,10 +61,12 @@ struct Layout {
 };
 
 // Lays a schedule out. Weights that are streamed, by resource, get no place: each session finds them
-// theirs. `needs` says what images in scratch memory take. Throws SM_UNSUPPORTED where the device's
-// limits do not allow it.
+// theirs. `needs` says what images in scratch memory take. `steps`: the first command of each step,
+// where steps are given that commands must keep to; then those of one step stand together in the row
+// of all waves. Throws SM_UNSUPPORTED where the device's limits do not allow it.
 Layout lay_out(const Schedule& schedule, const VkPhysicalDeviceLimits& limits,
-               const std::vector<bool>& streamed, const FindNeeds& needs);
+               const std::vector<bool>& streamed, const FindNeeds& needs,
+               const std::vector<uint32_t>& steps = {});
 
 // What weights in buffers are aligned to.
 uint64_t weight_alignment(const VkPhysicalDeviceLimits& limits);

@@ -12,6 +12,11 @@
 namespace smartmem {
 namespace {
 
+std::string beside(const std::string& path, const char* name) {
+  const size_t end = path.find_last_of('/');
+  return (end == std::string::npos ? std::string() : path.substr(0, end + 1)) + name;
+}
+
 bool needs_archive(const Schedule& schedule) {
   return std::any_of(schedule.uploads.begin(), schedule.uploads.end(),
                      [](const Upload& upload) { return !upload.key.empty(); });
@@ -30,13 +35,7 @@ Model::Model(DevicePtr device, const std::string& schedule, const std::string& k
   const bool streams = mode == Weights::kStreamed;
   const std::vector<bool> streamed =
       streams ? streamable(schedule_) : std::vector<bool>(schedule_.resources.size(), false);
-  layout_ = lay_out(schedule_, device_->limits(), streamed, [this](const ImagePlan& plan) {
-    if (!device_->has_written_format(static_cast<VkFormat>(plan.format))) {
-      fail(SM_UNSUPPORTED, "the device cannot write images of VkFormat ", plan.format);
-    }
-    const VkMemoryRequirements needs = Image(device_, plan, false, kScratchImage).needs();
-    return ImageNeeds{needs.size, needs.alignment};
-  });
+  layout_ = lay_out_in(streamed, {});
   const Stopwatch pipelines;
   pipelines_ =
       std::make_unique<Pipelines>(device_, schedule_.kernels, kernels_folder, cache_folder);
@@ -49,11 +48,51 @@ Model::Model(DevicePtr device, const std::string& schedule, const std::string& k
   if (!schedule_.setup.empty()) run_setup();
   weights_ms_ = uploads.milliseconds();
   if (streams) {
-    stream_ = std::make_unique<StreamSet>(
-        make_stream_set(device_, schedule_, layout_, streamed, *archive_, weights_bytes()));
+    prepare_streaming(streamed, beside(schedule, kHintsFile));
   } else {
     archive_.reset();
   }
+}
+
+Layout Model::lay_out_in(const std::vector<bool>& streamed,
+                         const std::vector<uint32_t>& steps) const {
+  const FindNeeds needs_of = [this](const ImagePlan& plan) {
+    if (!device_->has_written_format(static_cast<VkFormat>(plan.format))) {
+      fail(SM_UNSUPPORTED, "the device cannot write images of VkFormat ", plan.format);
+    }
+    const VkMemoryRequirements needs = Image(device_, plan, false, kScratchImage).needs();
+    return ImageNeeds{needs.size, needs.alignment};
+  };
+  return lay_out(schedule_, device_->limits(), streamed, needs_of, steps);
+}
+
+void Model::prepare_streaming(const std::vector<bool>& streamed, const std::string& hints_file) {
+  const StreamHints hints = read_stream_hints(hints_file, schedule_.commands.size());
+  stream_ = std::make_unique<StreamSet>(
+      make_stream_set(device_, schedule_, layout_, streamed, *archive_, weights_bytes()));
+  set_times(*stream_, hints.times_ns, hints.read_bytes_per_s);
+  compiled_budget_bytes_ = hints.budget_bytes;
+  if (!hints.plan) return;
+  AdoptedPlan adopted;
+  adopted.layout = lay_out_in(streamed, hints.plan->steps);
+  adopted.set = in_the_order_of(adopted.layout, *stream_, schedule_);
+  std::optional<StreamPlan> plan = adopt(adopted.set, *hints.plan, hints.budget_bytes);
+  if (!plan) return;
+  adopted.plan = std::move(*plan);
+  adopted_ = std::make_unique<AdoptedPlan>(std::move(adopted));
+}
+
+const AdoptedPlan* Model::adopted(uint64_t budget_bytes) const {
+  return budget_bytes == compiled_budget_bytes_ ? adopted_.get() : nullptr;
+}
+
+uint64_t Model::choose_budget(double slowdown) const {
+  if (stream_ == nullptr) fail(SM_INVALID_ARGUMENT, "the model was loaded with all its weights");
+  if (stream_->problem.bytes_per_work <= 0) {
+    fail(SM_INVALID_ARGUMENT, "the model does not say how long its commands may take, so no budget ",
+         "can be chosen; compile it again, or give a size");
+  }
+  return cheapest_budget(stream_->problem, slowdown);
 }
 
 sm_model_stats Model::stats() const {

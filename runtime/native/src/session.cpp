@@ -18,10 +18,8 @@ Session::Session(std::shared_ptr<const Model> model, std::optional<uint64_t> bud
     : model_(std::move(model)),
       device_(model_->device()),
       schedule_(model_->schedule()),
-      layout_(model_->layout()),
-      row_(in_a_row(layout_.waves)),
-      scratch_(device_, schedule_, layout_, row_),
-      timeline_(device_) {
+      timeline_(device_),
+      layout_(&model_->layout()) {
   if (budget_bytes.has_value() != (model_->stream() != nullptr)) {
     fail(SM_INVALID_ARGUMENT, budget_bytes ? "the model was loaded with all its weights: no budget"
                                            : "the model streams its weights: give a budget");
@@ -41,10 +39,14 @@ Session::~Session() {
 
 // All that depends on the budget.
 void Session::make_call(uint64_t budget_bytes) {
-  const StreamSet* stream = model_->stream();
+  const AdoptedPlan* adopted = model_->adopted(budget_bytes);
+  const StreamSet* stream = adopted != nullptr ? &adopted->set : model_->stream();
+  layout_ = adopted != nullptr ? &adopted->layout : &model_->layout();
+  row_ = in_a_row(layout_->waves);
+  scratch_ = std::make_unique<const Scratch>(device_, schedule_, *layout_, row_);
   if (stream != nullptr) {
-    plan_ = plan_within(*stream, budget_bytes);
-    slots_ = std::make_shared<const Slots>(device_, layout_, *stream, plan_);
+    plan_ = adopted != nullptr ? adopted->plan : plan_within(*stream, budget_bytes);
+    slots_ = std::make_shared<const Slots>(device_, *layout_, *stream, plan_);
     auto streamer = std::make_shared<Streamer>(device_, model_->archive(), slots_, plan_);
     if (read_limit_ns_ > 0) streamer->set_read_limit(read_limit_ns_);
     const std::lock_guard<std::mutex> lock(streamer_mutex_);
@@ -55,12 +57,12 @@ void Session::make_call(uint64_t budget_bytes) {
   if (plan_.steps.empty()) plan_.steps = {0};
   const FindSpot find = [this, stream](uint32_t command, uint32_t resource) -> const Spot* {
     if (stream == nullptr || stream->weight_of[resource] == kNoWeight) {
-      return scratch_.spot(resource);
+      return scratch_->spot(resource);
     }
     return &slots_->spot(stream->place_of[command], stream->weight_of[resource]);
   };
   commands_ = std::make_unique<Commands>(
-      device_, schedule_, schedule_.commands, layout_, model_->pipelines(), model_->images(),
+      device_, schedule_, schedule_.commands, *layout_, model_->pipelines(), model_->images(),
       [this](uint32_t number) { return buffer(number); }, find);
   pool_ = std::make_unique<CommandPool>(device_);
   step_clock_ =
@@ -79,6 +81,7 @@ void Session::drop_call() {
   profile_.clear();
   call_.clear();
   commands_.reset();
+  scratch_.reset();
   slots_.reset();
   const std::lock_guard<std::mutex> lock(streamer_mutex_);
   streamer_.reset();
@@ -87,9 +90,9 @@ void Session::drop_call() {
 void Session::make_buffers() {
   const bool shares = device_->shares_host_memory();
   const MemoryUse use = shares ? MemoryUse::kShared : MemoryUse::kDevice;
-  inputs_ = make_buffer(device_, layout_.input_bytes, use);
-  outputs_ = make_buffer(device_, layout_.output_bytes, use);
-  if (!shares) upload_ = make_buffer(device_, layout_.input_bytes, MemoryUse::kUpload);
+  inputs_ = make_buffer(device_, layout_->input_bytes, use);
+  outputs_ = make_buffer(device_, layout_->output_bytes, use);
+  if (!shares) upload_ = make_buffer(device_, layout_->input_bytes, MemoryUse::kUpload);
 }
 
 void Session::plan_outputs() {
@@ -106,19 +109,19 @@ void Session::plan_outputs() {
 }
 
 const uint8_t* Session::mapped_output(const Port& port) const {
-  const Place& place = layout_.places[port.resource];
-  const Buffer* buffer = place.buffer == layout_.output_buffer()  ? outputs_.get()
-                         : place.buffer == layout_.input_buffer() ? inputs_.get()
+  const Place& place = layout_->places[port.resource];
+  const Buffer* buffer = place.buffer == layout_->output_buffer()  ? outputs_.get()
+                         : place.buffer == layout_->input_buffer() ? inputs_.get()
                                                                   : nullptr;
   if (buffer == nullptr || buffer->mapped() == nullptr) return nullptr;
   return buffer->mapped() + place.offset + port.offset;
 }
 
 VkBuffer Session::buffer(uint32_t number) const {
-  if (number < layout_.setup_buffer()) return model_->weights()[number]->handle();
-  if (number == layout_.input_buffer()) return inputs_->handle();
-  if (number == layout_.output_buffer()) return outputs_->handle();
-  return scratch_.buffer();
+  if (number < layout_->setup_buffer()) return model_->weights()[number]->handle();
+  if (number == layout_->input_buffer()) return inputs_->handle();
+  if (number == layout_->output_buffer()) return outputs_->handle();
+  return scratch_->buffer();
 }
 
 std::vector<VkCommandBuffer> Session::record_steps(
@@ -144,7 +147,7 @@ void Session::record_step(VkCommandBuffer commands, uint32_t step) const {
     const bool starts_wave = !is_first && row_.waves[place] != row_.waves[place - 1];
     // What ran before the step was recorded elsewhere: a barrier, whatever the wave.
     if (starts_wave || place == begin) {
-      const std::vector<VkImage> begun = scratch_.begun(place, end_of(step));
+      const std::vector<VkImage> begun = scratch_->begun(place, end_of(step));
       if (!is_first || !begun.empty()) commands_->record_barrier(commands, begun);
     }
     commands_->record(commands, row_.commands[place]);
@@ -158,14 +161,14 @@ void Session::record_profile(VkCommandBuffer commands, uint32_t step) const {
   const uint32_t first = begin_of(step) + step;
   profile_clock_->reset(commands, first, end_of(step) - begin_of(step) + 1);
   if (step == 0) record_inputs(commands);
-  commands_->record_barrier(commands, scratch_.begun(begin_of(step), end_of(step)));
+  commands_->record_barrier(commands, scratch_->begun(begin_of(step), end_of(step)));
   profile_clock_->write(commands, VK_PIPELINE_STAGE_BOTTOM_OF_PIPE_BIT, first);
   for (uint32_t place = begin_of(step); place < end_of(step); ++place) {
     commands_->record(commands, row_.commands[place]);
     const uint32_t next = place + 1;
     const bool ends_wave = next < end_of(step) && row_.waves[next] != row_.waves[place];
     commands_->record_barrier(
-        commands, ends_wave ? scratch_.begun(next, end_of(step)) : std::vector<VkImage>());
+        commands, ends_wave ? scratch_->begun(next, end_of(step)) : std::vector<VkImage>());
     profile_clock_->write(commands, VK_PIPELINE_STAGE_BOTTOM_OF_PIPE_BIT, place + step + 1);
   }
   if (is_last(step)) record_outputs(commands);
@@ -173,7 +176,7 @@ void Session::record_profile(VkCommandBuffer commands, uint32_t step) const {
 
 void Session::record_inputs(VkCommandBuffer commands) const {
   if (upload_ == nullptr) return;
-  const VkBufferCopy whole = {0, 0, layout_.input_bytes};
+  const VkBufferCopy whole = {0, 0, layout_->input_bytes};
   device_->vk().vkCmdCopyBuffer(commands, upload_->handle(), inputs_->handle(), 1, &whole);
   add_barrier(device_->vk(), commands, kTransferWrites, commands_->scope() | kTransferReads);
 }
@@ -183,7 +186,7 @@ void Session::record_outputs(VkCommandBuffer commands) const {
   if (!readbacks_.empty()) add_barrier(vk, commands, commands_->scope(), kTransferReads);
   for (const Readback& copy : readbacks_) {
     const Port& port = schedule_.outputs[copy.output];
-    const Place& place = layout_.places[port.resource];
+    const Place& place = layout_->places[port.resource];
     const VkBufferCopy region = {place.offset + port.offset, copy.offset, port.length};
     vk.vkCmdCopyBuffer(commands, buffer(place.buffer), readback_->handle(), 1, &region);
   }
@@ -221,7 +224,7 @@ uint8_t* Session::input_memory(size_t index) const {
   if (index >= schedule_.inputs.size() || schedule_.inputs[index].length == 0) return nullptr;
   const Port& port = schedule_.inputs[index];
   const Buffer& target = upload_ != nullptr ? *upload_ : *inputs_;
-  return target.mapped() + layout_.places[port.resource].offset + port.offset;
+  return target.mapped() + layout_->places[port.resource].offset + port.offset;
 }
 
 const uint8_t* Session::output_memory(size_t index) const {

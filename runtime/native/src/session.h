@@ -78,7 +78,6 @@ class Session {
   std::shared_ptr<const Model> model_;
   DevicePtr device_;
   const Schedule& schedule_;
-  const Layout& layout_;
   std::mutex mutex_;
   std::unique_ptr<Buffer> inputs_;
   std::unique_ptr<Buffer> outputs_;
@@ -86,10 +85,11 @@ class Session {
   std::unique_ptr<Buffer> readback_;  // what outputs are copied to, where they are not mapped
   std::vector<Readback> readbacks_;
   std::vector<const uint8_t*> results_;  // where the host reads each output
-  const Row row_;    // of all commands
-  const Scratch scratch_;
   Timeline timeline_;  // of calls, where weights are loaded with the model
   // Of these there is another after the budget has changed.
+  const Layout* layout_;
+  Row row_;  // of all commands
+  std::unique_ptr<const Scratch> scratch_;
   StreamPlan plan_;
   std::shared_ptr<const Slots> slots_;
   std::shared_ptr<Streamer> streamer_;

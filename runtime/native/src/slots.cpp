@@ -26,7 +26,7 @@ Slots::Slots(const DevicePtr& device, const Layout& layout, const StreamSet& set
   place_pinned(layout, set, plan);
   if (!plan.stays.empty()) make_arena(layout, set, plan);
   std::stable_sort(loads_.begin(), loads_.end(), [](const StreamLoad& a, const StreamLoad& b) {
-    return a.first < b.first;
+    return a.start < b.start;
   });
 }
 
@@ -76,14 +76,16 @@ void Slots::place_pinned(const Layout& layout, const StreamSet& set, const Strea
     const Buffer& buffer = *pinned_buffers_[place.buffer];
     uint8_t* mapped = buffer.mapped() == nullptr ? nullptr : buffer.mapped() + place.offset;
     visits_[place.weight].push_back({0, kForEver, {buffer.handle(), place.offset}});
-    loads_.push_back({set.entries[place.weight], true, first_step(place.weight), 0,
-                      buffer.handle(), place.offset, mapped, nullptr});
+    const uint32_t first = first_step(place.weight);
+    loads_.push_back({set.entries[place.weight], true, first, first, 0, buffer.handle(),
+                      place.offset, mapped, nullptr});
   }
   for (size_t i = 0; i < images.size(); ++i) {
     const Image& image = (*pinned_images_)[i];
     const uint32_t weight = image_weights[i];
     visits_[weight].push_back({0, kForEver, {VK_NULL_HANDLE, 0, image.view()}});
-    loads_.push_back({set.entries[weight], true, first_step(weight), 0, VK_NULL_HANDLE, 0, nullptr,
+    const uint32_t first = first_step(weight);
+    loads_.push_back({set.entries[weight], true, first, first, 0, VK_NULL_HANDLE, 0, nullptr,
                       &image});
   }
 }
@@ -111,7 +113,7 @@ void Slots::make_arena(const Layout& layout, const StreamSet& set, const StreamP
   uint8_t* mapped = is_mapped ? arena_memory_->map() : nullptr;
   for (size_t i = 0; i < plan.stays.size(); ++i) {
     const Stay& stay = plan.stays[i];
-    StreamLoad load = {set.entries[stay.weight], false, stay.first, stay.release,
+    StreamLoad load = {set.entries[stay.weight], false, stay.start, stay.first, stay.release,
                        VK_NULL_HANDLE, 0, nullptr, arena_images_[i].get()};
     if (load.image != nullptr) {
       arena_images_[i]->bind(*arena_memory_, stay.offset);

@@ -14,6 +14,7 @@ namespace smartmem {
 struct StreamLoad {
   const Entry* entry;
   bool is_pinned;
+  uint32_t start;    // as in Stay; where it is pinned `first`
   uint32_t first;    // the step that needs it
   int64_t release;   // as in Stay; nothing to wait for where it is pinned
   VkBuffer buffer;   // where it goes: a buffer, or
@@ -28,7 +29,7 @@ class Slots {
   Slots(const DevicePtr& device, const Layout& layout, const StreamSet& set,
         const StreamPlan& plan);
 
-  // In the order in which they are needed.
+  // In the order of reading.
   const std::vector<StreamLoad>& loads() const { return loads_; }
   // Where a command, by its place in the order, finds a weight.
   const Spot& spot(uint32_t place, uint32_t weight) const;

@@ -56,13 +56,15 @@ class Checker {
         say("stay ", i, " is of no weight");
         continue;
       }
-      if (stay.first > stay.last || stay.last >= steps()) say("stay ", i, " is at no time");
+      if (stay.start > stay.first || stay.first > stay.last || stay.last >= steps()) {
+        say("stay ", i, " is at no time");
+      }
       if (stay.offset % problem_.alignment != 0) say("stay ", i, " is not aligned");
       if (end_of(stay) > plan_.arena_bytes) say("stay ", i, " lies outside the arena");
-      if (i > 0 && stay.first < plan_.stays[i - 1].first) say("stay ", i, " is loaded out of order");
+      if (i > 0 && stay.start < plan_.stays[i - 1].start) say("stay ", i, " is loaded out of order");
       if (is_pinned(stay.weight)) say("weight ", stay.weight, " is pinned and moves");
-      // Later, loading it would wait for a step that waits for it.
-      if (stay.release >= stay.first) say("stay ", i, " is loaded too late");
+      // Later, loading it could wait for a step that waits for it, or for what is loaded after it.
+      if (stay.release >= int64_t{stay.start}) say("stay ", i, " is loaded too late");
       if (stay.release < -steps()) say("stay ", i, " is loaded more than a call ahead");
     }
   }

@@ -15,6 +15,8 @@ constexpr uint64_t kLargestArena = uint64_t{1} << 30;
 constexpr uint32_t kArenaSizes = 12;
 // A step reads at most this part of the arena, so that loads go on while it runs.
 constexpr uint64_t kStepsInArena = 8;
+// How closely a budget is chosen.
+constexpr uint64_t kBudgetParts = 64;
 
 using Numbers = std::vector<uint32_t>;
 
@@ -129,7 +131,7 @@ class Ring {
     for (uint32_t w = 0; w < pinned.size(); ++w) {
       if (pinned[w]) plan_.pinned.push_back(w);
     }
-    for (Stay& stay : plan_.stays) stay.release = release_of(stay);
+    release_stays(problem_, plan_);
   }
 
   StreamPlan take() { return std::move(plan_); }
@@ -186,7 +188,7 @@ class Ring {
         return plan_.stays[number].weight == w;
       });
       if (is_kept) continue;
-      fresh.push_back({w, step, step, total, 0});
+      fresh.push_back({w, step, step, step, total, 0});
       total += bytes(w);
     }
     if (!place_at(head_, total, kept) && !place_at(0, total, kept)) return false;
@@ -210,20 +212,6 @@ class Ring {
     return true;
   }
 
-  // The last step before that uses any of its bytes.
-  int64_t release_of(const Stay& stay) const {
-    const auto steps = static_cast<int64_t>(plan_.steps.size());
-    int64_t release = -steps;
-    for (const Stay& other : plan_.stays) {
-      const bool is_apart = other.offset >= stay.offset + bytes(stay.weight) ||
-                            stay.offset >= other.offset + bytes(other.weight);
-      if (is_apart) continue;
-      const auto last = static_cast<int64_t>(other.last);
-      release = std::max(release, last < stay.first ? last : last - steps);
-    }
-    return release;
-  }
-
   const StreamProblem& problem_;
   const std::vector<Numbers>& read_;
   const std::vector<bool>& pinned_;
@@ -233,13 +221,20 @@ class Ring {
   StreamPlan plan_;
 };
 
-// How long a call takes once calls follow each other, in bytes that are loaded in that time. All
-// weights together take as long to load as all commands take to run: there a plan matters most.
-double predicted(const StreamProblem& problem, const StreamPlan& plan) {
+// What can be read in one unit of work. Where that is not known, all weights together take as long
+// to read as all commands take to run: there a plan matters most.
+double bytes_per_work(const StreamProblem& problem) {
+  if (problem.bytes_per_work > 0) return problem.bytes_per_work;
   double weights = 0;
   double work = 0;
   for (const StreamedWeight& weight : problem.weights) weights += static_cast<double>(weight.bytes);
-  for (const uint64_t bytes : problem.work) work += static_cast<double>(bytes);
+  for (const uint64_t part : problem.work) work += static_cast<double>(part);
+  return weights / std::max(work, 1.0);
+}
+
+// How long a call takes once calls follow each other, in bytes that are read in that time.
+double predicted(const StreamProblem& problem, const StreamPlan& plan) {
+  const double rate = bytes_per_work(problem);
   const size_t count = plan.steps.size();
   std::vector<double> ends(2 * count, 0);
   double loaded = 0;
@@ -257,7 +252,7 @@ double predicted(const StreamProblem& problem, const StreamPlan& plan) {
     const uint32_t end =
         step + 1 < count ? plan.steps[step + 1] : static_cast<uint32_t>(problem.work.size());
     for (uint32_t command = plan.steps[step]; command < end; ++command) {
-      now += static_cast<double>(problem.work[command]) / std::max(work, 1.0) * weights;
+      now += static_cast<double>(problem.work[command]) * rate;
     }
     now += static_cast<double>(kLoadCost);  // a submission is no cheaper
     ends[turn] = now;
@@ -304,6 +299,21 @@ StreamPlan plan_stream(const StreamProblem& problem, uint64_t budget_bytes) {
   }
   best->budget_bytes = budget_bytes;
   return std::move(*best);
+}
+
+uint64_t cheapest_budget(const StreamProblem& problem, double slowdown) {
+  const uint64_t smallest = smallest_budget(problem);
+  uint64_t good = whole_budget(problem);
+  const double most = slowdown * predicted(problem, plan_stream(problem, good));
+  uint64_t bad = smallest;
+  if (predicted(problem, plan_stream(problem, smallest)) <= most) return smallest;
+  const uint64_t close = (good - smallest) / kBudgetParts + 1;
+  while (good - bad > close) {
+    const uint64_t middle = bad + (good - bad) / 2;
+    const bool is_good = predicted(problem, plan_stream(problem, middle)) <= most;
+    (is_good ? good : bad) = middle;
+  }
+  return good;
 }
 
 }  // namespace smartmem

@@ -8,6 +8,8 @@
 namespace smartmem {
 namespace {
 
+constexpr double kNanosecondsPerSecond = 1e9;
+
 void add_uses(StreamSet& set, const Schedule& schedule, const Row& row) {
   set.problem.work.assign(row.commands.size(), 0);
   set.place_of.resize(row.commands.size());
@@ -61,6 +63,21 @@ StreamSet make_stream_set(const DevicePtr& device, const Schedule& schedule, con
   for (StreamedWeight& weight : set.problem.weights) weight.bytes = rounded(weight.bytes, alignment);
   add_uses(set, schedule, in_a_row(layout.waves));
   return set;
+}
+
+void set_times(StreamSet& set, const std::vector<uint64_t>& times_ns, uint64_t read_bytes_per_s) {
+  if (times_ns.empty() || read_bytes_per_s == 0) return;
+  for (size_t command = 0; command < times_ns.size(); ++command) {
+    set.problem.work[set.place_of[command]] = times_ns[command];
+  }
+  set.problem.bytes_per_work = static_cast<double>(read_bytes_per_s) / kNanosecondsPerSecond;
+}
+
+StreamSet in_the_order_of(const Layout& layout, const StreamSet& set, const Schedule& schedule) {
+  StreamSet other = set;
+  for (StreamedWeight& weight : other.problem.weights) weight.uses.clear();
+  add_uses(other, schedule, in_a_row(layout.waves));
+  return other;
 }
 
 StreamPlan plan_within(const StreamSet& set, uint64_t budget_bytes) {

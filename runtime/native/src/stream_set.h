@@ -24,6 +24,12 @@ StreamSet make_stream_set(const DevicePtr& device, const Schedule& schedule, con
                           const std::vector<bool>& streamed, const Archive& archive,
                           uint64_t fixed_bytes);
 
+// What can be read while commands run, where their times are known: nanoseconds each.
+void set_times(StreamSet& set, const std::vector<uint64_t>& times_ns, uint64_t read_bytes_per_s);
+
+// The same weights where commands run in the order of another layout.
+StreamSet in_the_order_of(const Layout& layout, const StreamSet& set, const Schedule& schedule);
+
 // The set's plan under a budget. Throws SM_INVALID_ARGUMENT below the smallest budget, naming it.
 StreamPlan plan_within(const StreamSet& set, uint64_t budget_bytes);
 

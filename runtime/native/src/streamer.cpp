@@ -35,11 +35,12 @@ Streamer::Streamer(DevicePtr device, std::shared_ptr<const Archive> archive,
       is_loaded_(loads_.size(), false),
       copied_(loads_.size(), 0),
       read_limit_ns_(kReadLimitNs) {
-  for (uint32_t step = 0; step < step_count_; ++step) {
-    const auto after = std::upper_bound(
-        loads_.begin(), loads_.end(), step,
-        [](uint32_t value, const StreamLoad& load) { return value < load.first; });
-    needed_.push_back(static_cast<uint32_t>(after - loads_.begin()));
+  needed_.assign(step_count_, 0);
+  for (uint32_t number = 0; number < loads_.size(); ++number) {
+    needed_[loads_[number].first] = number + 1;
+  }
+  for (uint32_t step = 1; step < step_count_; ++step) {
+    needed_[step] = std::max(needed_[step], needed_[step - 1]);
   }
   cut_chunks();
 }

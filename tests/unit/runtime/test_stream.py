@@ -10,6 +10,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ from smartmem.runtime.schedule import (
     Upload,
     Use,
 )
+from smartmem.runtime.stream_file import GivenPlan, GivenStay, StreamFile
 
 pytestmark = [pytest.mark.vulkan, pytest.mark.native]
 
@@ -160,6 +162,98 @@ def test_every_budget_gives_the_same(device: native_api.Handle, place: Path) -> 
         session.close()
         assert native_api.device_memory(device)[0] == before
         del session
+
+
+def give_plan(place: Path, budget: int, **changes: Any) -> None:
+    """Pairs of layers, each loaded while the pair before runs; the first and the last stay."""
+    stays = tuple(
+        GivenStay(f"w{layer}", max(0, layer // 2 - 1), layer // 2, layer // 2)
+        for layer in range(1, LAYERS - 1)
+    )
+    again = GivenStay(f"w{TWICE}", LAYERS // 2, LAYERS // 2, LAYERS // 2)
+    plan = GivenPlan(tuple(range(0, LAYERS + 1, 2)), (*stays, again))
+    told = StreamFile(10**9, tuple(1000 for _ in range(LAYERS + 1)), budget, plan)
+    (place / "stream.json").write_bytes(replace(told, **changes).encode())
+
+
+def test_a_plan_that_comes_with_the_model(device: native_api.Handle, place: Path) -> None:
+    """It is followed at its budget, and no other; where it does not fit, the device makes its
+    own.
+    """
+    smallest, whole = native_api.budgets(stream(device, place))
+    steps = LAYERS // 2 + 1
+    for given, budget, is_followed in (
+        (whole - 1, whole - 1, True),
+        (whole - 1, whole - 2, False),
+        (smallest, smallest, False),
+    ):
+        give_plan(place, given)
+        session = open_session(stream(device, place), budget)
+        stats = native_api.stream_stats(session)
+        assert (stats["steps"] == steps) == is_followed
+        if is_followed:
+            still = sum(SIZES) - sum(SIZES[1 : LAYERS - 1])
+            assert stats["pinned_bytes"] < still + PART_BYTES
+            assert stats["streamed_bytes"] == sum(SIZES[1 : LAYERS - 1]) + SIZES[TWICE]
+        assert stats["pinned_bytes"] + stats["arena_bytes"] <= budget
+        assert [run(session) == WANTED for _ in range(3)] == [True] * 3
+    # From its plan to another, and back.
+    give_plan(place, whole - 1)
+    session = open_session(stream(device, place), whole - 1)
+    for budget in (smallest, whole - 1, whole, whole - 1):
+        assert run(session) == WANTED
+        native_api.call("sm_session_set_budget", session.value, budget)
+        assert run(session) == WANTED
+    assert native_api.stream_stats(session)["steps"] == steps
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"times_ns": (1,)}, "times of other commands"),
+        ({"plan": GivenPlan((0, LAYERS + 1), ())}, "steps are not the schedule's"),
+        ({"plan": GivenPlan((), ())}, "a plan without steps"),
+        ({"plan": GivenPlan((0,), (GivenStay("w0", 0, 0, 1),))}, "a weight at no time"),
+        ({"plan": GivenPlan((0,), (GivenStay("w0", 1, 0, 0),))}, "a weight at no time"),
+        (
+            {"plan": GivenPlan((0, 2), (GivenStay("w2", 1, 1, 1), GivenStay("w0", 0, 0, 0)))},
+            "weights out of order",
+        ),
+    ],
+)
+def test_a_plan_that_makes_no_sense(
+    device: native_api.Handle, place: Path, change: dict[str, Any], says: str
+) -> None:
+    give_plan(place, 10**9, **change)
+    with pytest.raises(UserError, match=f"stream.json: .*{says}"):
+        stream(device, place)
+
+
+def test_a_wrong_plan_is_not_followed(device: native_api.Handle, place: Path) -> None:
+    """Weights that are not there when they are read: the checker finds it, whatever the file."""
+    _, whole = native_api.budgets(stream(device, place))
+    for plan in (
+        GivenPlan(tuple(range(LAYERS + 1)), (GivenStay("w3", 4, 4, 4),)),
+        GivenPlan(tuple(range(LAYERS + 1)), (GivenStay(f"w{TWICE}", 2, 2, 2),)),
+    ):
+        give_plan(place, whole - 1, plan=plan)
+        session = open_session(stream(device, place), whole - 1)
+        assert native_api.stream_stats(session)["streamed_bytes"] != SIZES[3]
+        assert run(session) == WANTED
+
+
+def test_a_budget_is_chosen_by_times(device: native_api.Handle, place: Path) -> None:
+    """The slower the disk, the more stays in memory; without times there is no choice."""
+    model = stream(device, place)
+    smallest, whole = native_api.budgets(model)
+    with pytest.raises(UserError, match="compile it again, or give a size"):
+        native_api.choose_budget(model)
+    chosen: list[int] = []
+    for rate in (10**6, 10**9, 10**11, 10**14):
+        give_plan(place, 0, read_bytes_per_s=rate, plan=None, times_ns=(10**6,) * (LAYERS + 1))
+        chosen.append(native_api.choose_budget(stream(device, place)))
+    assert chosen == sorted(chosen, reverse=True)
+    assert whole * 0.95 < chosen[0] <= whole and chosen[-1] == smallest
 
 
 def test_weights_that_fit_are_read_once(device: native_api.Handle, place: Path) -> None:
@@ -458,7 +552,10 @@ def test_hostile_archives_never_crash(device: native_api.Handle, place: Path) ->
 @pytest.mark.cxx
 def test_plans_pass_the_checker_and_damage_is_found(tmp_path: Path) -> None:
     source = Path(__file__).parents[2] / "native" / "stream_plan_test.cpp"
-    code = [NATIVE / "src" / name for name in ("stream_plan.cpp", "stream_check.cpp")]
+    code = [
+        NATIVE / "src" / name
+        for name in ("stream_plan.cpp", "stream_place.cpp", "stream_check.cpp")
+    ]
     program = tmp_path / "test"
     includes = ["-I", NATIVE / "include", "-iquote", NATIVE / "src"]
     subprocess.run(
