@@ -15,6 +15,9 @@ constexpr uint64_t kLargestArena = uint64_t{1} << 30;
 constexpr uint32_t kArenaSizes = 12;
 // A step reads at most this part of the arena, so that loads go on while it runs.
 constexpr uint64_t kStepsInArena = 8;
+// What is read while commands run takes this part of its time from them: memory, and the processor
+// where that computes. So what need not move stays.
+constexpr double kHiddenCost = 1.0 / 8;
 // How closely a budget is chosen.
 constexpr uint64_t kBudgetParts = 64;
 
@@ -236,6 +239,10 @@ double bytes_per_work(const StreamProblem& problem) {
 double predicted(const StreamProblem& problem, const StreamPlan& plan) {
   const double rate = bytes_per_work(problem);
   const size_t count = plan.steps.size();
+  double moved = 0;
+  for (const Stay& stay : plan.stays) {
+    moved += static_cast<double>(problem.weights[stay.weight].bytes);
+  }
   std::vector<double> ends(2 * count, 0);
   double loaded = 0;
   double now = 0;
@@ -257,7 +264,7 @@ double predicted(const StreamProblem& problem, const StreamPlan& plan) {
     now += static_cast<double>(kLoadCost);  // a submission is no cheaper
     ends[turn] = now;
   }
-  return count == 0 ? 0 : ends.back() - ends[count - 1];
+  return count == 0 ? 0 : ends.back() - ends[count - 1] + kHiddenCost * moved;
 }
 
 }  // namespace

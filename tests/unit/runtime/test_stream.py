@@ -7,6 +7,7 @@ result is the weights, and a byte in the wrong place at the wrong time is seen.
 import gc
 import os
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -333,6 +334,71 @@ def test_two_sessions_of_one_model(device: native_api.Handle, place: Path) -> No
     for caller in callers:
         caller.join()
     assert found == [WANTED] * 10
+
+
+_READS = """
+import sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[2])
+from unit.runtime import test_stream as stream
+from smartmem.runtime import native_api
+found = next(d for d in native_api.devices() if d.kind == "cpu")
+device = native_api.open_device(found.uuid)
+model = stream.stream(device, Path(sys.argv[1]))
+session = stream.open_session(model, native_api.budgets(model)[0])
+print("ready", flush=True)
+for line in sys.stdin:
+    try:
+        print("same" if stream.run(session) == stream.WANTED else "other", flush=True)
+    except stream.UserError as error:
+        print("told" if "chunk 0 of the weight" in str(error) else error, flush=True)
+"""
+
+
+def test_two_processes_on_one_archive(device: native_api.Handle, place: Path) -> None:
+    """Both stream from it at one time; where it is damaged, both say so, and neither hangs; once it
+    is right, both go on. One that is killed in the middle of a call holds nobody up.
+    """
+    archive = place / "weights.irpa"
+    whole = archive.read_bytes()
+    start = whole.index(content(3).tobytes())
+    command = [sys.executable, "-c", _READS, str(place), str(Path(__file__).parents[2])]
+    other = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert other.stdin is not None and other.stdout is not None
+    try:
+        assert other.stdout.readline() == "ready\n"
+        model = stream(device, place)
+        session = open_session(model, native_api.budgets(model)[0])
+
+        def both() -> tuple[str, str]:
+            assert other.stdin is not None and other.stdout is not None
+            other.stdin.write("run\n")
+            other.stdin.flush()
+            try:
+                mine = "same" if run(session) == WANTED else "other"
+            except UserError as error:
+                mine = "told" if "chunk 0 of the weight" in str(error) else str(error)
+            return mine, other.stdout.readline().strip()
+
+        assert [both() for _ in range(3)] == [("same", "same")] * 3
+        with archive.open("r+b") as file:
+            file.seek(start)
+            file.write(bytes([whole[start] ^ 1]))
+        # Some of the next call may have been read before.
+        told = [both() for _ in range(3)]
+        assert told[-1] == ("told", "told")
+        with archive.open("r+b") as file:
+            file.seek(start)
+            file.write(whole[start : start + 1])
+        assert [both() for _ in range(2)] == [("same", "same")] * 2
+        for _ in range(20):
+            other.stdin.write("run\n")
+        other.stdin.flush()
+        other.kill()
+        assert [run(session) == WANTED for _ in range(3)] == [True] * 3
+    finally:
+        other.kill()
+        other.communicate()
 
 
 def test_a_model_is_loaded_in_one_way(device: native_api.Handle, place: Path) -> None:

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from unit.passes.streaming.problems import chain, problems
 
+from smartmem.benchmarks.gpt_neo import gpt_neo
 from smartmem.errors import UserError
 from smartmem.passes.streaming import exact, greedy, naive, planner, record
 from smartmem.passes.streaming.check import violations
@@ -17,7 +18,6 @@ from smartmem.passes.streaming.problem import Problem, Step, Weight
 from smartmem.runtime.budget import parse_budget
 
 MIB = 1 << 20
-GPT_NEO_BLOCKS = 32
 
 
 @settings(max_examples=60, deadline=None, derandomize=True)
@@ -198,39 +198,6 @@ def test_a_problem_of_gpt_neo_2_7b_is_planned_in_time() -> None:
         assert planned.seconds < 150
         assert planned.gap < 0.2
         assert planned.plan.peak_bytes(problem) <= budget
-
-
-def gpt_neo(width: int = 2560, tokens: int = 128, flops: float = 4e11) -> Problem:
-    """The steps and weights of GPTNeo-2.7B, as one dispatch each; 2 GB/s."""
-    steps: list[Step] = []
-    weights: list[Weight] = []
-    tolerated = {"elemental": 3.0, "reusable": 0.2, "hierarchical": 0.0}
-
-    def add(kind: str, time_us: float, *sizes: int) -> None:
-        number = len(steps)
-        steps.append(Step(f"s{number}", kind, time_us, int(tolerated[kind] * time_us * 1e4)))
-        weights.extend(
-            Weight(f"w{number}.{i}", 4 * size, (number,)) for i, size in enumerate(sizes)
-        )
-
-    def matmul(depth: int, columns: int) -> None:
-        add("reusable", 2e6 * tokens * depth * columns / flops, depth * columns, columns)
-
-    add("elemental", 50, 50257 * width, 2048 * width)
-    for _ in range(GPT_NEO_BLOCKS):
-        add("hierarchical", 60, width, width)
-        for _ in range(3):
-            matmul(width, width)
-        add("reusable", 200)
-        add("hierarchical", 100)
-        add("reusable", 200)
-        matmul(width, width)
-        add("hierarchical", 60, width, width)
-        matmul(width, 4 * width)
-        add("elemental", 100)
-        matmul(4 * width, width)
-    matmul(width, 50257)
-    return Problem(tuple(steps), tuple(weights), 2e9, 4 * MIB)
 
 
 @pytest.mark.nightly
