@@ -10,12 +10,13 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib.resources import files
 from os import PathLike
-from typing import Literal
+from typing import Any, Literal
 
 from smartmem.errors import UserError
 from smartmem.passes.rules.kernels import KernelLimits
 from smartmem.passes.rules.loads import Speeds
 from smartmem.passes.rules.textures import TextureLimits
+from smartmem.passes.rules.workgroups import Shape
 from smartmem.passes.tuning.database import Database, for_target
 from smartmem.spelling import did_you_mean
 
@@ -71,6 +72,11 @@ class Target:
     tuned: Database | None = None
 
     @property
+    def avoided_workgroups(self) -> tuple[Shape, ...]:
+        """Workgroups that no kernel may have, IREE's own choices included."""
+        return self.kernels.avoided_workgroups if self.kernels else ()
+
+    @property
     def flags(self) -> tuple[str, ...]:
         """Options of iree-compile."""
         if self.kind == "cpu":
@@ -110,11 +116,17 @@ def known_targets() -> Mapping[str, Target]:
             data["iree_target"],
             data["description"],
             data.get("max_buffer_bytes", VULKAN_MIN_BUFFER_BYTES),
-            KernelLimits(**data["kernels"]) if "kernels" in data else None,
+            _kernel_limits(data["kernels"]) if "kernels" in data else None,
             Speeds(**data.get("speeds", {})),
             TextureLimits(**data.get("textures", {})),
         )
     return targets
+
+
+def _kernel_limits(table: dict[str, Any]) -> KernelLimits:
+    """The table ``[kernels]``; TOML has lists where a shape is a tuple."""
+    avoided = tuple((x, y, z) for x, y, z in table.pop("avoided_workgroups", ()))
+    return KernelLimits(**table, avoided_workgroups=avoided)
 
 
 def resolve(name: str, storage: Storage = "buffer") -> Target:

@@ -306,6 +306,7 @@ def _report(program: Program, build: _TargetBuild) -> dict[str, Any]:
     counts = count(build.compiled.stream_ir)
     streamed = build.compiled.streamed
     used = {e.name: e for e in build.entries}
+    findings = [asdict(finding) for finding in build.compiled.module.findings]
     return {
         "graph_ops": program.graph_ops,
         "layout_ops_in_graph": program.layout_ops,
@@ -316,6 +317,7 @@ def _report(program: Program, build: _TargetBuild) -> dict[str, Any]:
         "transformations": moves.as_json(moves.settle(build.moves, counts.table)),
         "storage": {"weights": build.target.storage, **build.compiled.module.textures},
         "tuning": _tuning(build),
-        "miscompile_risks": [asdict(f) for f in build.compiled.module.findings],
+        "miscompile_risks": [row for row in findings if row["kind"] != "reshaped"],
+        "reshaped_workgroups": [row for row in findings if row["kind"] == "reshaped"],
         **({"streaming": streamed.record.summary()} if streamed else {}),
     }

@@ -40,11 +40,12 @@ from smartmem.passes.iree.configure import Configured, configure
 from smartmem.passes.iree.conformance import check_kernels
 from smartmem.passes.iree.environment import parse
 from smartmem.passes.iree.resources import Unschedulable
-from smartmem.passes.iree.scan import Finding, scan_folder
+from smartmem.passes.iree.scan import Finding, scan
 from smartmem.passes.iree.schedule import Program, read_kernels, read_program
 from smartmem.passes.iree.streaming import emit, keys_of, problem_of
 from smartmem.passes.iree.tensors import apart
 from smartmem.passes.iree.textures import bind_as_texels, storage_facts
+from smartmem.passes.iree.workgroups import reshape
 from smartmem.passes.rules.kernels import KernelConfig
 from smartmem.passes.rules.textures import Packing
 from smartmem.passes.streaming.for_executor import told, told_with_plan
@@ -59,6 +60,8 @@ from smartmem.runtime.stream_file import StreamFile
 T = TypeVar("T")
 Packings = Mapping[str, Packing]
 
+# The phase where IREE has chosen pipelines, tiles and workgroups, and has made no code of them.
+_CONFIGURED = "executable-configurations"
 # The phase where kernels are SPIR-V or LLVM's IR, and the function around them is not changed yet.
 _TRANSLATED = "executable-targets"
 # What a GPU may ask of the offset of a bound range: minStorageBufferOffsetAlignment is 16 to 64 on
@@ -113,6 +116,8 @@ def _compiler() -> Path:
 def _identity(target: Target, extra: Sequence[str]) -> list[str]:
     """All that the output depends on besides the input."""
     parts = [f"iree-base-compiler {version('iree-base-compiler')}", *target.flags, *extra]
+    if target.avoided_workgroups:
+        parts.append(f"no workgroups of {target.avoided_workgroups}")
     return [*parts, _processor()] if target.iree_target == "host" else parts
 
 
@@ -220,14 +225,8 @@ def compile_executables(stream_ir: str, target: Target, cache: Cache, packings: 
 
 def _compile_vulkan(stream_ir: str, target: Target, where: Path, packings: Packings) -> Module:
     """The kernels once, for the guard against IREE's known miscompiles and for both executors."""
-    to_targets = [
-        "--compile-from=stream",
-        f"--compile-to={_TRANSLATED}",
-        "--iree-hal-dump-executable-configurations-to=configured",
-    ]
-    targets_ir = _run(stream_ir, target, to_targets, where, "targets.mlir").read_text("utf-8")
+    targets_ir, findings = _translate(stream_ir, target, where)
     vmfb, binary = _serialize(targets_ir, target, where, "plain")
-    findings = scan_folder(where / "configured")
     facts: dict[str, Any] = {}
     try:
         program = read_program(targets_ir, binary)
@@ -244,6 +243,19 @@ def _compile_vulkan(stream_ir: str, target: Target, where: Path, packings: Packi
     return Module(vmfb, findings, apart(program.schedule).encode(), program.kernels, textures=facts)
 
 
+def _translate(stream_ir: str, target: Target, where: Path) -> tuple[str, tuple[Finding, ...]]:
+    """A stream-phase module with its kernels translated for a Vulkan ``target``, and what the guard
+    found in their configurations.
+    """
+    flags = ["--compile-from=stream", f"--compile-to={_CONFIGURED}", "--mlir-print-debuginfo"]
+    chosen = _run(stream_ir, target, flags, where, "configured.mlir").read_text("utf-8")
+    reshaped = reshape(chosen, target.avoided_workgroups)
+    findings = (*reshaped.findings, *scan(reshaped.configured_ir))
+    flags = [f"--compile-from={_CONFIGURED}", f"--compile-to={_TRANSLATED}"]
+    translated = _run(reshaped.configured_ir, target, flags, where, "targets.mlir")
+    return translated.read_text("utf-8"), findings
+
+
 def _is_aligned(schedule: Schedule) -> bool:
     """Whether any GPU can bind each range that a kernel is given."""
     uses = (use for dispatch in schedule.dispatches for use in dispatch.uses)
@@ -254,10 +266,9 @@ def _compile_merged(
     stream_ir: str, target: Target, where: Path
 ) -> tuple[bytes, tuple[Finding, ...]]:
     """The vmfb with kernels that add offsets themselves, and what the guard found in them."""
-    extra = ["--compile-from=stream", "--iree-hal-dump-executable-configurations-to=merged"]
     merging = replace(target, merges_bindings=True)
-    vmfb = _run(stream_ir, merging, extra, where, "merged.vmfb").read_bytes()
-    return vmfb, scan_folder(where / "merged")
+    targets_ir, findings = _translate(stream_ir, merging, where)
+    return _serialize(targets_ir, merging, where, "merged")[0], findings
 
 
 def _with_textures(
@@ -296,8 +307,6 @@ def _serialize(
 def translate(stream_ir: str, target: Target, cache: Cache) -> Translated:
     """The kernels of a stream-phase module, and what the guard found in them, for ``link``."""
     extra = ["--compile-from=stream", f"--compile-to={_TRANSLATED}"]
-    scanned = target.kind == "vulkan"
-    dump = ["--iree-hal-dump-executable-configurations-to=configured"] if scanned else []
     parts = _identity(target, extra)
     key = key_of(stream_ir, parts)
     held, findings_text = cache.get(key), cache.get(f"{key}.findings")
@@ -305,11 +314,14 @@ def translate(stream_ir: str, target: Target, cache: Cache) -> Translated:
         return Translated(held.decode(), tuple(Finding(**row) for row in json.loads(findings_text)))
     with tempfile.TemporaryDirectory(prefix="smartmem-") as folder:
         where = Path(folder)
-        text = _run(stream_ir, target, [*extra, *dump], where, "translated.mlir").read_bytes()
-        findings = scan_folder(where / "configured") if scanned else ()
-    cache.put(key, text, parts)
+        if target.kind == "vulkan":
+            text, findings = _translate(stream_ir, target, where)
+        else:
+            made = _run(stream_ir, target, extra, where, "translated.mlir")
+            text, findings = made.read_text("utf-8"), ()
+    cache.put(key, text.encode(), parts)
     cache.put(f"{key}.findings", json.dumps([asdict(f) for f in findings]).encode(), parts)
-    return Translated(text.decode(), findings)
+    return Translated(text, findings)
 
 
 def link(translated: str, target: Target) -> bytes:
@@ -329,16 +341,11 @@ def compile_kernels(
 
     Raises CompileError where iree-compile fails on any of them.
     """
-    flags = [
-        "--compile-from=stream",
-        f"--compile-to={_TRANSLATED}",
-        "--iree-hal-dump-executable-configurations-to=configured",
-    ]
     with tempfile.TemporaryDirectory(prefix="smartmem-") as folder:
         where = Path(folder)
-        text = _run(executables, target, flags, where, "targets.mlir").read_text("utf-8")
+        text, findings = _translate(executables, target, where)
         _, binary = _serialize(text, target, where, "kernels")
-        wrong = {f.dispatch for f in scan_folder(where / "configured") if f.is_error}
+        wrong = {f.dispatch for f in findings if f.is_error}
         found = read_kernels(text, binary, bindings, words)
     return {name: row for name, row in found.items() if row[0].entry not in wrong}
 
@@ -382,7 +389,8 @@ def compile_module(
         rows = "\n".join(f"  {f.dispatch}: {f.kind}: {f.detail}" for f in errors)
         raise CompileError(
             f"IREE built kernels for target {target.name} in a form known to give wrong numbers "
-            f"(docs/iree-miscompiles.md), so nothing was written:\n{rows}"
+            "(docs/iree-miscompiles.md; workgroups: docs/android.md), so nothing was written:\n"
+            + rows
         )
     seconds = {"iree_stream": middle - started, "iree_codegen": ended - middle}
     kernels, tuned = configured.kernels, configured.tuned

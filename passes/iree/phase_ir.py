@@ -10,12 +10,13 @@ type, the frames of a location) are taken from the print of that one type or loc
 
 import importlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from math import prod
 from typing import Any
 
 # The bindings have no type stubs.
 ir: Any = importlib.import_module("iree.compiler.ir")
+iree_codegen: Any = importlib.import_module("iree.compiler.dialects.iree_codegen")
 Op = Any
 Value = Any
 AffineExpr = Any
@@ -177,15 +178,52 @@ def spirv_pipeline(function: Op) -> str | None:
     return match.group(1) if match else None
 
 
-def workgroup_tile(op: Op) -> list[int] | None:
-    """The outermost tile sizes in an op's ``lowering_config`` (0: not tiled), or None."""
+def workgroup_size(function: Op) -> tuple[int, ...]:
+    """Threads in x, y, z of a configured dispatch function; empty where none are chosen."""
+    if "translation_info" not in function.attributes:
+        return ()
+    return tuple(function.attributes["translation_info"].workgroup_size)
+
+
+def set_workgroup_size(function: Op, size: Sequence[int]) -> None:
+    """Give a configured dispatch function other threads in x, y, z."""
+    info = function.attributes["translation_info"]
+    function.attributes["translation_info"] = iree_codegen.TranslationInfoAttr.get(
+        info.pass_pipeline,
+        info.codegen_spec,
+        list(size),
+        info.subgroup_size,
+        info.configuration,
+        ctx=function.context,
+    )
+
+
+def tile_levels(op: Op) -> list[list[int]]:
+    """The tile sizes in an op's ``lowering_config``, by level (0: not tiled); empty without."""
     if "lowering_config" not in op.attributes:
-        return None
+        return []
     match = _TILE_SIZES.search(str(op.attributes["lowering_config"]))
     if match is None:
-        return None
+        return []
     levels = ir.ArrayAttr(ir.Attribute.parse(match.group(1), op.context))
-    return [int(size.value) for size in levels[0]]
+    return [[int(size.value) for size in level] for level in levels]
+
+
+def set_tile_levels(op: Op, levels: Sequence[Sequence[int]]) -> None:
+    """Put other tile sizes in an op's ``lowering_config``, and keep all else of it."""
+    tiles = ", ".join(str(list(level)) for level in levels)
+    text = str(op.attributes["lowering_config"])
+    match = _TILE_SIZES.search(text)
+    if match is None:
+        raise ValueError(f"no tile sizes in {text}")
+    edited = f"{text[: match.start(1)]}[{tiles}]{text[match.end(1) :]}"
+    op.attributes["lowering_config"] = ir.Attribute.parse(edited, op.context)
+
+
+def workgroup_tile(op: Op) -> list[int] | None:
+    """The outermost tile sizes in an op's ``lowering_config`` (0: not tiled), or None."""
+    levels = tile_levels(op)
+    return levels[0] if levels else None
 
 
 def constant_int(value: Value) -> int | None:

@@ -1,8 +1,8 @@
 """Find dispatches that IREE 3.13's SPIR-V code generator is known to miscompile, before they run.
 
 The input is the text of configured executables (``iree-compile
---iree-hal-dump-executable-configurations-to=DIR``): bodies are linalg on tensors and carry the
-pipeline and the tile sizes IREE chose.
+--compile-to=executable-configurations``): bodies are linalg on tensors and carry the pipeline and
+the tile sizes IREE chose.
 
 * ``race`` (an error, the dispatch must be rewritten). The ``BaseDistribute`` pipeline deals each
   op's loops to the invocations by that op's own loop order and puts no barrier between the ops of
@@ -23,12 +23,14 @@ pipeline and the tile sizes IREE chose.
   slice at column 1 lands in column 0. Flagged is a slice whose innermost size in memory is even
   and whose innermost offset is not a multiple of 4 or not known. A hit is a risk: some
   flagged dispatches compute correctly.
+
+Two more kinds come from ``workgroups.py``, about drivers: ``workgroup`` (an error) is a shape that
+the target avoids and that cannot be changed; ``reshaped`` one that was.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from smartmem.passes.iree import phase_ir
 from smartmem.passes.iree.element_flow import LOAD, STORE
@@ -42,31 +44,23 @@ _LOOPS_ALWAYS_WRONG = 4
 
 @dataclass(frozen=True)
 class Finding:
-    """One dispatch that is wrong (``race``, ``reduction``) or may be (``misaligned``), and why."""
+    """One dispatch that is wrong (``race``, ``reduction``), would be on some driver
+    (``workgroup``), may be (``misaligned``) or was changed (``reshaped``), and why.
+    """
 
     dispatch: str
-    kind: Literal["race", "reduction", "misaligned"]
+    kind: Literal["race", "reduction", "misaligned", "workgroup", "reshaped"]
     detail: str
 
     @property
     def is_error(self) -> bool:
         """Whether the dispatch must not be run."""
-        return self.kind != "misaligned"
+        return self.kind in ("race", "reduction", "workgroup")
 
 
-def scan_folder(folder: Path) -> tuple[Finding, ...]:
-    """Findings in all ``*.mlir`` files of a dump folder, in the order of their names."""
-    context = phase_ir.new_context()
-    return tuple(
-        found
-        for path in sorted(folder.glob("*.mlir"))
-        for found in scan(path.read_text(encoding="utf-8"), context)
-    )
-
-
-def scan(configured_ir: str, context: Any = None) -> tuple[Finding, ...]:
+def scan(configured_ir: str) -> tuple[Finding, ...]:
     """Findings in the text of configured executables; raises ``ValueError`` on bad text."""
-    module = phase_ir.parse(configured_ir, context)
+    module = phase_ir.parse(configured_ir)
     functions = phase_ir.named(module.operation, "func.func")
     return tuple(found for function in functions for found in _scan_function(function))
 

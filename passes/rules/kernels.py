@@ -24,6 +24,8 @@ from dataclasses import dataclass
 from math import prod
 from typing import Literal
 
+from smartmem.passes.rules.workgroups import Dealt, Shape, redeal
+
 Pipeline = Literal["BaseVectorize", "MatmulPromoteVectorize"]
 
 _LANES = 4
@@ -73,6 +75,7 @@ class KernelLimits:
     equally for its softmax or norm to be one kernel (1: it always is). registers: 32-bit ones of a
     thread (0: not known, or what does not fit costs little). most_threads: invocations a
     workgroup can have at all (128: the least that Vulkan allows), for what is measured.
+    avoided_workgroups: shapes (x, y, z) that drivers are known to break.
     """
 
     threads: int
@@ -86,6 +89,7 @@ class KernelLimits:
     row_lanes: int = 1
     registers: int = 0
     most_threads: int = 128
+    avoided_workgroups: tuple[Shape, ...] = ()
 
     @property
     def tiles(self) -> int:
@@ -104,7 +108,7 @@ class KernelConfig:
     workgroup: tuple[int, ...]
     thread: tuple[int, ...]
     reduction: tuple[int, ...]
-    threads: tuple[int, int, int]
+    threads: Shape
 
 
 @dataclass(frozen=True)
@@ -150,11 +154,14 @@ def promoted(op: Contraction, limits: KernelLimits) -> list[KernelConfig]:
 
 def accepts(op: Contraction, config: KernelConfig, limits: KernelLimits) -> bool:
     """Whether a configuration from elsewhere is one for ``op`` that keeps the target's limits: a
-    tile for each loop, that divides it, and no more threads or shared memory than there are.
+    tile for each loop, that divides it, no more threads or shared memory than there are, and no
+    shape that is avoided.
     """
     loops = len(op.extents)
     tiles = (config.workgroup, config.thread, config.reduction)
     if any(len(tile) != loops for tile in tiles) or prod(config.threads) > limits.most_threads:
+        return False
+    if config.threads in limits.avoided_workgroups:
         return False
     # A loop is cut by the first level that tiles it, each level by the next.
     for extent, outer, inner in zip(op.extents, config.workgroup, config.thread, strict=True):
@@ -202,6 +209,12 @@ def _vectorised(op: Contraction, roles: _Roles, limits: KernelLimits) -> KernelC
     rows = limits.rows if op.extents[roles.deep] % _LANES == 0 else 1
     held = {roles.column: columns, roles.row: largest_divisor(op.extents[roles.row], rows)}
     dealt = _deal(op, held, limits.threads)
+    if _workgroup_size(op.result, dealt) in limits.avoided_workgroups:
+        others = _dealt_otherwise(op, held, dealt, limits)
+        if others is None:
+            return None
+        held |= {d: loop.held for d, loop in others.items()}
+        dealt = {d: loop.threads for d, loop in others.items()}
     if prod(dealt.values()) < limits.least_threads // _LANES:
         return None
     loops = range(len(op.extents))
@@ -229,7 +242,17 @@ def _deal(op: Contraction, held: dict[int, int], most: int) -> dict[int, int]:
     return threads
 
 
-def _workgroup_size(result: Sequence[int], threads: dict[int, int]) -> tuple[int, int, int]:
+def _dealt_otherwise(
+    op: Contraction, held: dict[int, int], dealt: dict[int, int], limits: KernelLimits
+) -> dict[int, Dealt] | None:
+    """The loops that are dealt to threads, in a workgroup that is not avoided."""
+    inner = op.result[: -_THREAD_LOOPS - 1 : -1]
+    loops = [Dealt(op.extents[d], held.get(d, 1), dealt.get(d, 1)) for d in inner]
+    others = redeal(loops, limits.avoided_workgroups)
+    return None if others is None else dict(zip(inner, others, strict=True))
+
+
+def _workgroup_size(result: Sequence[int], threads: dict[int, int]) -> Shape:
     """Invocations in x, y, z: the result's loops from the innermost out."""
     inner = [threads.get(d, 1) for d in reversed(result[-_THREAD_LOOPS:])]
     x, y, z = (*inner, 1, 1, 1)[:_THREAD_LOOPS]
@@ -307,11 +330,13 @@ def _promoted_config(op: Contraction, roles: _Roles, best: _Promoted) -> KernelC
         workgroup=tuple(tile.get(d, 1) for d in loops),
         thread=tuple(held.get(d, 1) for d in loops),
         reduction=tuple(_LANES if d == roles.deep else 0 for d in loops),
-        threads=_workgroup_size(
-            op.result,
-            {roles.column: best.columns // _LANES, roles.row: best.rows // best.held},
-        ),
+        threads=_promoted_shape(op, roles, best),
     )
+
+
+def _promoted_shape(op: Contraction, roles: _Roles, tile: _Promoted) -> Shape:
+    dealt = {roles.column: tile.columns // _LANES, roles.row: tile.rows // tile.held}
+    return _workgroup_size(op.result, dealt)
 
 
 def _may_promote(op: Contraction, roles: _Roles, limits: KernelLimits) -> bool:
@@ -349,5 +374,6 @@ def _promoted_tiles(op: Contraction, roles: _Roles, limits: KernelLimits) -> Ite
                         and limits.least_threads <= tile.threads <= limits.threads
                         and tile.copies_in_vectors
                         and tile.shared_bytes <= limits.shared_bytes
+                        and _promoted_shape(op, roles, tile) not in limits.avoided_workgroups
                     ):
                         yield tile

@@ -13,6 +13,7 @@ from smartmem.passes.rules.kernels import (
     Contraction,
     KernelConfig,
     KernelLimits,
+    accepts,
     largest_divisor,
     tile_contraction,
 )
@@ -192,3 +193,33 @@ def test_tiles_that_fit_a_threads_registers() -> None:
     assert replace(GPU, registers=64, rows=4, columns=4).tiles == 4
     # Not known: as many as ever.
     assert replace(GPU, registers=0).tiles == 16
+
+
+AVOIDED = (
+    Contraction((64, 32, 96), (0, 2), (2, 1), (0, 1)),
+    Contraction((2, 64, 16, 96), (0, 1, 3), (3, 2), (0, 1, 2)),
+    SPLIT_HEADS,
+    SCORES,
+    VALUES,
+    WINDOWS,
+)
+
+
+@pytest.mark.parametrize("op", AVOIDED)
+@pytest.mark.parametrize("limits", [GPU, SOFTWARE], ids=["gpu", "software"])
+def test_an_avoided_workgroup_is_never_chosen(op: Contraction, limits: KernelLimits) -> None:
+    """Whatever is chosen first, second and third is avoided in turn."""
+    tried: list[tuple[int, int, int]] = []
+    for _ in range(3):
+        narrowed = replace(limits, plain=True, avoided_workgroups=tuple(tried))
+        config = tile_contraction(op, narrowed)
+        assert config is not None and config.threads not in tried
+        check(op, config, narrowed)
+        tried.append(config.threads)
+
+
+def test_an_avoided_workgroup_is_not_taken_from_elsewhere() -> None:
+    op = matmul(64, 64, 64)
+    config = tile_contraction(op, GPU)
+    assert config is not None and accepts(op, config, GPU)
+    assert not accepts(op, config, replace(GPU, avoided_workgroups=(config.threads,)))

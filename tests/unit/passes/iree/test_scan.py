@@ -4,9 +4,15 @@ from pathlib import Path
 
 import pytest
 
-from smartmem.passes.iree.scan import scan, scan_folder
+from smartmem.passes.iree.scan import Finding, scan
 
 CONFIGURED = Path(__file__).parent / "data" / "configured"
+
+
+def scan_folder(folder: Path) -> tuple[Finding, ...]:
+    """Findings in all files of a folder, in the order of their names."""
+    files = sorted(folder.glob("*.mlir"))
+    return tuple(found for file in files for found in scan(file.read_text(encoding="utf-8")))
 
 
 @pytest.mark.parametrize("case", ["race_depthwise", "race_depthwise_ampere", "race_depthwise_3d"])
