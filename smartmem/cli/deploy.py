@@ -108,8 +108,7 @@ def command(
             hint="Give --source alone, or --input and --expect together.",
         )
     bundle = Bundle.open(path)
-    known = [name for name, entry in bundle.manifest.targets.items() if entry.kind == "vulkan"]
-    chosen = _program(bundle, chosen_target(bundle, target, known), program, iree_folder)
+    chosen = chosen_program(bundle, target, program, iree_folder)
     device = adb.choose(serial)
     with progress(as_json) as show:
         show("computing what must come out")
@@ -131,12 +130,18 @@ def command(
     return codes.get(done.row.status, DeviceError.exit_code)
 
 
-def _program(
-    bundle: Bundle, target: str, program: Path | None, iree_folder: Path | None
+def chosen_program(
+    bundle: Bundle, wish: str | None, program: Path | None, iree_folder: Path | None
 ) -> Program:
+    """What runs the bundle's target ``wish``: a program of the user's, or our own as it is built.
+
+    Raises UserError where there is none, or no such target.
+    """
     from smartmem.deploy.programs import PRESET, OurProgram, StockProgram
     from smartmem.runtime.native_api import LIBRARY
 
+    known = [name for name, entry in bundle.manifest.targets.items() if entry.kind == "vulkan"]
+    target = chosen_target(bundle, wish, known)
     if iree_folder is not None:
         return StockProgram(bundle, target, iree_folder)
     chosen = program or LIBRARY.parent / PRESET / "smartmem-run"
@@ -173,12 +178,12 @@ def _cases(
 def _print(done: Deployed) -> None:
     from smartmem.benchmarks.bench.table import verdict
 
-    phone = done.phone
+    phone = done.checked.phone
     print_pairs(
         [
             ("device", f"{phone.model} ({phone.serial}, Android {phone.android}, {phone.abi})"),
             ("gpu", _gpu(done)),
-            ("pushed", size(done.pushed_bytes)),
+            ("pushed", size(done.checked.pushed_bytes)),
             *_measured(done),
             ("result", verdict(done.row)),
         ]
@@ -186,9 +191,9 @@ def _print(done: Deployed) -> None:
 
 
 def _gpu(done: Deployed) -> str:
-    gpu = done.gpu
+    gpu = done.checked.gpu
     if not gpu:
-        return f"Vulkan {done.phone.vulkan}"
+        return f"Vulkan {done.checked.phone.vulkan}"
     return f"{gpu['name']} ({gpu['driver']} {gpu['driver_info']}, Vulkan {gpu['api']})"
 
 
@@ -200,7 +205,10 @@ def _measured(done: Deployed) -> list[tuple[str, str]]:
         cached = ", pipelines from the cache" if load["cache_hit"] else ""
         lines.append(("load", f"{milliseconds(load['load_ms'] / 1e3)}{cached}"))
     if "pss_bytes" in details:
-        lines.append(("memory", f"{size(details['pss_bytes'])} PSS at the end"))
+        device = size(details["device_peak_bytes"])
+        lines.append(
+            ("memory", f"{size(details['pss_bytes'])} PSS at the end, {device} of the GPU")
+        )
     if details.get("replays"):
         lines.append(("replays", f"{details['differing_replays']} of {details['replays']} differ"))
     drift = details.get("drift", ())

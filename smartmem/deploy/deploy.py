@@ -14,7 +14,7 @@ import shlex
 import signal
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -50,24 +50,37 @@ _TIMED_OUT = 124
 
 
 @dataclass(frozen=True)
-class Deployed:
-    """What became of it: a row of `smartmem bench`, and all that is known beside it."""
+class Checked:
+    """What a device is, what its GPU offers, and each need of a model beside what it has."""
 
-    row: Row
     phone: Phone
     gpu: Mapping[str, Any]
     checks: Sequence[Check]
     pushed_bytes: int
+
+    def to_json(self) -> dict[str, Any]:
+        """All of it."""
+        return {
+            "phone": asdict(self.phone),
+            "gpu": dict(self.gpu),
+            "checks": [asdict(check) for check in self.checks],
+            "pushed_bytes": self.pushed_bytes,
+        }
+
+
+@dataclass(frozen=True)
+class Deployed:
+    """What became of it: a row of `smartmem bench`, and all that is known beside it."""
+
+    row: Row
+    checked: Checked
     outputs: Sequence[OutputComparison] = ()
     details: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
     def to_json(self) -> dict[str, Any]:
         """All but the row."""
         return {
-            "phone": asdict(self.phone),
-            "gpu": dict(self.gpu),
-            "checks": [asdict(check) for check in self.checks],
-            "pushed_bytes": self.pushed_bytes,
+            **self.checked.to_json(),
             "outputs": [row.as_json() for row in self.outputs],
             **self.details,
         }
@@ -91,23 +104,32 @@ def deploy(
     """
     run_folder = f"{HOME}/run-{secrets.token_hex(4)}"
     try:
-        progress(f"checking {adb.serial}")
-        phone = probe(adb)
-        checks = _check_phone(phone, program)
-        require(adb.serial, checks)
-        pushed = sync.push(adb, program.programs(), _PROGRAMS, progress)
-        adb.checked(f"chmod +x {_PROGRAMS}/*")
-        gpu = _gpu(adb, program)
-        checks += gpu_checks(gpu.get("offers", {}), _needs(program)) if gpu else []
-        require(adb.serial, checks)
+        checked = check(adb, program, progress)
+        require(adb.serial, checked.checks)
         model = f"{HOME}/models/{program.bundle.path.name}"
-        pushed += sync.push(adb, program.model_files(), model, progress)
+        pushed = checked.pushed_bytes + sync.push(adb, program.model_files(), model, progress)
         with tempfile.TemporaryDirectory(prefix="smartmem-") as folder:
             run = _Run(adb, program, run_folder, model, Path(folder), effort, progress)
-            row, outputs, details = _measured(run, cases, gpu, results)
-        return Deployed(row, phone, gpu, checks, pushed, outputs, details)
+            row, outputs, details = _measured(run, cases, checked.gpu, results)
+        return Deployed(row, replace(checked, pushed_bytes=pushed), outputs, details)
     finally:
         _clean(adb, [run_folder, *([HOME] if remove else [])])
+
+
+def check(adb: Adb, program: Program, progress: Progress = lambda _: None) -> Checked:
+    """What the device has beside what the model needs. The program is pushed to ask the GPU, but
+    only to a phone that can run it.
+    """
+    progress(f"checking {adb.serial}")
+    phone = probe(adb)
+    checks = _check_phone(phone, program)
+    if not all(found.ok for found in checks):
+        return Checked(phone, {}, checks, 0)
+    pushed = sync.push(adb, program.programs(), _PROGRAMS, progress)
+    adb.checked(f"chmod +x {_PROGRAMS}/*")
+    gpu = _gpu(adb, program)
+    checks += gpu_checks(gpu.get("offers", {}), _needs(program)) if gpu else []
+    return Checked(phone, gpu, checks, pushed)
 
 
 def _check_phone(phone: Phone, program: Program) -> list[Check]:

@@ -145,7 +145,7 @@ class OurProgram(Program):
         data = json.loads(results["run.json"])
         taken = ("load_ms", "first_ms", "busy_ms", "peak_host_bytes", "device_bytes", "counts")
         kept = ("loads", "replays", "differing_replays", "drift", "profile")
-        more = ("pss_bytes", "swap_pss_bytes", "device")
+        more = ("pss_bytes", "swap_pss_bytes", "device_peak_bytes", "device")
         return Measured(
             {**{key: data[key] for key in taken}, "warm_ms": Warm(**data["warm_ms"])},
             {key: data[key] for key in (*kept, *more)},

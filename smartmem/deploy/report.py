@@ -10,14 +10,14 @@ from smartmem.deploy.deploy import Deployed
 
 def document(done: Deployed) -> dict[str, Any]:
     """What `smartmem bench` reads and renders; ``deploy`` holds all else."""
-    phone = done.phone
+    phone, gpu = done.checked.phone, done.checked.gpu
     described = {
         "serial": phone.serial,
         "model": phone.model,
         "android": phone.android,
-        "api": str(done.gpu.get("api", phone.vulkan)),
-        "driver": str(done.gpu.get("driver", "")),
-        "driver_info": str(done.gpu.get("driver_info", "")),
+        "api": str(gpu.get("api", phone.vulkan)),
+        "driver": str(gpu.get("driver", "")),
+        "driver_info": str(gpu.get("driver_info", "")),
     }
     rows = Document(None, machine(), versions(), {done.row.device: described}, [done.row])
     return {**rows.to_json(), "deploy": done.to_json()}

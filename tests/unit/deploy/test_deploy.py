@@ -69,6 +69,7 @@ def test_a_model_is_run_compared_and_measured(
     assert found["phone"]["model"] == "Fake 9" and found["phone"]["vulkan"] == "1.3"
     assert (found["replays"], found["differing_replays"]) == (2, 0)
     assert [load["cache_hit"] for load in found["loads"]] == [False, True]
+    assert found["device_peak_bytes"] >= row.device_bytes > 0 and found["pss_bytes"] > 0
     assert len(found["profile"]) == 3 and all(check["ok"] for check in found["checks"])
     assert np.array_equal(np.load(results_folder / "0_y.npy"), X)
     # What a run needs is gone, the model and the program wait for the next one.
@@ -260,6 +261,35 @@ def test_devices_over_adb(phones: FakePhones, capsys: Capture) -> None:
     ]
     assert rows[0]["phone"]["abi"] == "x86_64" and rows[1]["phone"] is None
     assert "API 34" in run(capsys, ["devices", "--adb"], 0)
+
+
+def needs_of(bundle: Path) -> list[str]:
+    return ["devices", "--adb", "--model", str(bundle), "--program", str(RUNNER)]
+
+
+def test_the_needs_of_a_model_beside_a_device(
+    phones: FakePhones, bundle: Path, capsys: Capture
+) -> None:
+    found = json.loads(run(capsys, [*needs_of(bundle), "--json"], 0))
+    needs = json.loads((bundle / "manifest.json").read_text())["targets"][TARGET]["needs"]
+    names = {row["name"] for row in found["checks"]}
+    phone = {"Android API", "ABI", "Vulkan", "free memory", "free disk", "program"}
+    assert names == phone | {name.replace("_", " ") for name in needs}
+    assert found["gpu"]["offers"]["vulkan"] and phones.pushed == ["smartmem-run"]
+    assert "ok: needs 28, has 34" in run(capsys, needs_of(bundle), 0)
+
+
+def test_what_a_device_lacks_for_a_model(phones: FakePhones, bundle: Path, capsys: Capture) -> None:
+    phones.vulkan = VULKAN_1_0
+    found = run(capsys, needs_of(bundle), DeviceError.exit_code)
+    assert "LACKS: needs 1.1, has 1.0" in found
+    assert phones.pushed == []
+
+
+@pytest.mark.parametrize("words", [["--model", "net"], ["--adb", "--target", "adreno"]])
+def test_needs_are_of_a_model_over_adb(words: list[str], capsys: Capture) -> None:
+    said = run(capsys, ["devices", *words], UserError.exit_code)
+    assert "--model is for --adb" in said or "are for --model" in said
 
 
 def test_no_adb(bundle: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
