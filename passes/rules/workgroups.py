@@ -36,7 +36,8 @@ def redeal(loops: Sequence[Dealt], avoided: Collection[Shape]) -> tuple[Dealt, .
 
     A tile divides its loop afterwards as it did before, and the innermost loop, whose iterations
     are the lanes of vectors, is held as it was. As many threads as can be, no more than before;
-    among those the most held by each, and the most along x.
+    among those the most held by each, and the most along x. Where a tile leaves a rest, or is
+    larger than its loop, only its threads become fewer.
     """
     most = prod(loop.threads for loop in loops)
     found = (
@@ -62,14 +63,12 @@ def _combined(
 
 
 def _ways(loop: Dealt, most: int, *, keeps: bool) -> Iterator[Dealt]:
-    """How a loop can be dealt to at most ``most`` threads; what its tile does not divide stays."""
-    if loop.extent % (loop.held * loop.threads):
-        if loop.threads <= most:
-            yield loop
-        return
+    """How a loop can be dealt to at most ``most`` threads; ``keeps``: with what a thread holds."""
+    has_rest = loop.extent % (loop.held * loop.threads) != 0
+    whole = loop.held * loop.threads if has_rest else loop.extent
     for held in (n for n in range(1, loop.held + 1) if loop.held % n == 0):
-        if keeps and held != loop.held:
+        if (keeps or has_rest) and held != loop.held:
             continue
-        for threads in range(1, min(most, loop.extent // held) + 1):
-            if loop.extent % (held * threads) == 0:
+        for threads in range(1, min(most, whole // held) + 1):
+            if whole % (held * threads) == 0:
                 yield Dealt(loop.extent, held, threads)

@@ -31,15 +31,17 @@ def test_what_is_dealt_otherwise_keeps_what_must_stay(given_loops: tuple[Dealt, 
     avoided = {shape_of(given_loops)}
     found = redeal(given_loops, avoided)
     if found is None:
-        # Only where nothing can change: one thread, or tiles that leave a rest.
-        assert all(loop.threads == 1 or not divides(loop) for loop in given_loops)
+        assert all(loop.threads == 1 for loop in given_loops)
         return
     assert shape_of(found) not in avoided
     assert prod(loop.threads for loop in found) <= prod(loop.threads for loop in given_loops)
     assert found[0].held == given_loops[0].held
     for before, after in zip(given_loops, found, strict=True):
         assert after.extent == before.extent
-        assert divides(after) if divides(before) else after == before
+        if divides(before):
+            assert divides(after)
+        else:
+            assert after.held == before.held and before.threads % after.threads == 0
 
 
 def test_threads_are_kept_before_what_they_hold() -> None:
@@ -60,8 +62,14 @@ def test_fewer_threads_where_no_other_shape_has_as_many() -> None:
     assert found is not None and shape_of(found) == (8, 4, 1)
 
 
-def test_nothing_where_tiles_leave_a_rest() -> None:
-    assert redeal((Dealt(33, 4, 8), Dealt(9, 1, 8)), ADRENO) is None
+def test_a_tile_that_does_not_divide_loses_threads_only() -> None:
+    """With a rest, and larger than its loop."""
+    assert redeal((Dealt(33, 4, 8), Dealt(9, 1, 8)), ADRENO) == (Dealt(33, 4, 8), Dealt(9, 1, 4))
+    assert redeal((Dealt(4, 1, 8), Dealt(4, 1, 8)), ADRENO) == (Dealt(4, 1, 8), Dealt(4, 1, 4))
+
+
+def test_nothing_where_there_is_one_thread() -> None:
+    assert redeal((Dealt(8, 4, 1), Dealt(8, 1, 1)), {(1, 1, 1)}) is None
 
 
 def test_which_targets_avoid_shapes() -> None:

@@ -103,7 +103,6 @@ def test_loops_without_a_tile_have_no_threads(size: str) -> None:
 REFUSED = {
     "threads that do not follow from the tiles": matmul(size="[8, 8, 1]"),
     "no tiles for threads": matmul(size="[8, 8, 1]", tiles="[[64, 16]]"),
-    "tiles that leave a rest": matmul(size="[8, 8, 1]", tiles="[[56, 24], [7, 3], [0, 0, 16]]"),
 }
 
 
