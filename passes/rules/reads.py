@@ -158,4 +158,5 @@ def _product_of(patches: Patches) -> Contraction:
     def merged(loops: Map) -> Map:
         return tuple(leaders[loop] for loop in loops if loop in leaders)
 
-    return Contraction(tuple(sizes[i] for i in long), *map(merged, maps))
+    image, weight, result = (merged(loops) for loops in maps)
+    return Contraction(tuple(sizes[i] for i in long), image, weight, result)

@@ -20,7 +20,7 @@ from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from platformdirs import user_cache_dir
 
@@ -195,4 +195,4 @@ def _config(row: Mapping[str, Any]) -> KernelConfig:
 
 
 def _config_json(config: KernelConfig | None) -> dict[str, Any] | None:
-    return None if config is None else cast(dict[str, Any], asdict(config))
+    return None if config is None else asdict(config)

@@ -16,7 +16,7 @@ from functools import cached_property
 from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -208,7 +208,8 @@ class _Fit:
         weights = np.sqrt(np.maximum(times_us, 1e-3))
         weighted = self._points * (weights / weights.mean())[:, None]
         gram = self._points.T @ weighted + _RIDGE * np.eye(weighted.shape[1])
-        self._weights = np.linalg.solve(gram, weighted.T @ self._logs)
+        # numpy does not say what its solver returns.
+        self._weights = cast(NDArray[np.float64], np.linalg.solve(gram, weighted.T @ self._logs))
         self._residuals = self._logs - self._points @ self._weights
 
     def _columns(self, facts: Sequence[Facts]) -> NDArray[np.float64]:

@@ -83,7 +83,7 @@ def chosen_target(bundle: Bundle, wanted: str | None, known: Sequence[str]) -> s
     """The target ``wanted``, or without one the only one of ``known``. Raises UserError."""
     if wanted is None and len(known) == 1:
         return known[0]
-    if wanted not in known:
+    if wanted is None or wanted not in known:
         one_of = f"one of {', '.join(known)}" if known else "once it is compiled for one that suits"
         problem = f"{len(known)} targets suit" if wanted is None else f"no target {wanted!r}"
         raise UserError(

@@ -43,7 +43,7 @@ class Bench:
         self, stream_ir: str, made: Isolated, reference: Reference, target: Target, uri: str
     ) -> None:
         self._stream_ir, self._made, self._target, self._uri = stream_ir, made, target, uri
-        self._clock = clock_of(uri)
+        self._clock: Clock = clock_of(uri)
         self._content: list[Bytes]
         self._expected: list[NDArray[Any]]
         self._content, self._expected = content_and_result(made, sizes_of(made), reference, _SEED)

@@ -206,7 +206,8 @@ def _settled(state: _State, again: bool) -> Entry | None:
     return Entry(
         config,
         round(state.times[config], 2),
-        *(_known(state.times.get(c)) for c in (state.rule, None)),
+        _known(state.times.get(state.rule)),
+        _known(state.times.get(None)),
         len(state.times),
     )
 
