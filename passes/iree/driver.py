@@ -39,6 +39,7 @@ from smartmem.passes.iree.cache import Cache, key_of
 from smartmem.passes.iree.configure import Configured, configure
 from smartmem.passes.iree.conformance import check_kernels
 from smartmem.passes.iree.environment import parse
+from smartmem.passes.iree.in_place import share
 from smartmem.passes.iree.resources import Unschedulable
 from smartmem.passes.iree.scan import Finding, scan
 from smartmem.passes.iree.schedule import Program, read_kernels, read_program
@@ -200,7 +201,7 @@ def compile_executables(stream_ir: str, target: Target, cache: Cache, packings: 
     extra = ["--compile-from=stream"]
     parts = [
         *_identity(target, extra),
-        f"schedule {FORMAT_VERSION} apart",
+        f"schedule {FORMAT_VERSION} apart in place",
         f"storage {target.storage}",
     ]
     if target.storage != "buffer":
@@ -240,7 +241,8 @@ def _compile_vulkan(stream_ir: str, target: Target, where: Path, packings: Packi
     except Unschedulable as reason:
         logger.info("no schedule for our executor: %s", reason)
         return Module(vmfb, findings, unschedulable=str(reason))
-    return Module(vmfb, findings, apart(program.schedule).encode(), program.kernels, textures=facts)
+    program = share(targets_ir, replace(program, schedule=apart(program.schedule)))
+    return Module(vmfb, findings, program.schedule.encode(), program.kernels, textures=facts)
 
 
 def _translate(stream_ir: str, target: Target, where: Path) -> tuple[str, tuple[Finding, ...]]:

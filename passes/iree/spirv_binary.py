@@ -11,7 +11,7 @@ Numbers are those of the SPIR-V specification, chapters "Binary Form" and "Instr
 """
 
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 _MAGIC = 0x07230203
 _HEADER_WORDS = 5
@@ -21,6 +21,7 @@ _OP_CAPABILITY = 17
 _OP_VARIABLE = 59
 _OP_DECORATE = 71
 _NO_WRAPS = (4469, 4470)
+_RESTRICT, _ALIASED, _BINDING = 19, 20, 33
 _INTERFACE_CLASSES = (1, 3)  # Input, Output
 
 # GroupNonUniform and its kinds: code whose meaning may depend on the size of a subgroup.
@@ -67,6 +68,25 @@ def made_valid(code: bytes) -> bytes:
         if opcode(words) == _OP_ENTRY_POINT:
             words = _with_interface(words, interface)
         kept += words
+    return struct.pack(f"<{len(kept)}I", *kept)
+
+
+def with_aliases(code: bytes, bindings: Collection[int]) -> bytes:
+    """The module whose ``bindings`` are declared to be aliases of one another."""
+    header, body = _parse(code)
+    variables = {
+        words[1]
+        for words in body
+        if opcode(words) == _OP_DECORATE and words[2] == _BINDING and words[3] in bindings
+    }
+    kept = [*header]
+    for words in body:
+        is_decoration = opcode(words) == _OP_DECORATE and words[1] in variables
+        if is_decoration and words[2] in (_RESTRICT, _ALIASED):
+            continue
+        kept += words
+        if is_decoration and words[2] == _BINDING:
+            kept += (3 << 16 | _OP_DECORATE, words[1], _ALIASED)
     return struct.pack(f"<{len(kept)}I", *kept)
 
 

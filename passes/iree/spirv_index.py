@@ -22,12 +22,12 @@ from smartmem.passes.iree.phase_ir import Op, Value, ir
 
 Range = tuple[int, int]
 
-_QUOTIENTS = ("spirv.UDiv", "spirv.SDiv")
+QUOTIENTS = ("spirv.UDiv", "spirv.SDiv")
 _REMAINDERS = ("spirv.UMod", "spirv.SMod", "spirv.SRem")
-DIVISIONS = (*_QUOTIENTS, *_REMAINDERS)
+DIVISIONS = (*QUOTIENTS, *_REMAINDERS)
 _LESSER = ("spirv.GL.SMin", "spirv.GL.UMin")
 _GREATER = ("spirv.GL.SMax", "spirv.GL.UMax")
-_LESS = ("spirv.SLessThan", "spirv.ULessThan")
+LESS = ("spirv.SLessThan", "spirv.ULessThan")
 
 
 @dataclass(frozen=True)
@@ -130,11 +130,11 @@ class Indices:
                 if not right.terms:
                     return left.scaled(right.constant)
             case "spirv.CompositeExtract":
-                return self._component(op, value)
+                return self._component(value)
             case "spirv.Select":
                 return _atom(value, _joined(self.form(v).range for v in operands[1:]))
             case name if name in DIVISIONS:
-                return self._division(value, name in _QUOTIENTS, *map(self.form, operands))
+                return self._division(value, name in QUOTIENTS, *map(self.form, operands))
             case name if name in _LESSER or name in _GREATER:
                 ranges = [self.form(v).range for v in operands]
                 return _atom(value, _bounded(ranges, min if name in _LESSER else max))
@@ -142,18 +142,35 @@ class Indices:
                 pass
         return _atom(value)
 
-    def _component(self, op: Op, value: Value) -> Form:
-        """A thread's or a workgroup's number."""
+    def threads(self) -> list[tuple[str, int]]:
+        """The numbers of threads and workgroups that have more than one value."""
+        return [
+            (name, component)
+            for name, counts in self._built_in.items()
+            for component, count in enumerate(counts)
+            if count > 1
+        ]
+
+    def thread(self, value: Value) -> tuple[str, int] | None:
+        """Which of a thread's or a workgroup's numbers ``value`` is; None where it is none."""
+        op = phase_ir.defining_op(value)
+        if op is None or op.name != "spirv.CompositeExtract":
+            return None
         source = phase_ir.defining_op(op.operands[0])
         address = (
             source and source.name == "spirv.Load" and phase_ir.defining_op(source.operands[0])
         )
         if not address or address.name != "spirv.mlir.addressof":
-            return _atom(value)
+            return None
         (name,) = phase_ir.symbol_ref(address.attributes["variable"])
-        counts = self._built_in.get(self._names.get(name, ""))
+        built_in = self._names.get(name, "")
         (component,) = (int(i.value) for i in op.attributes["indices"])
-        return _atom(value, None if counts is None else (0, counts[component] - 1))
+        return (built_in, component) if built_in in self._built_in else None
+
+    def _component(self, value: Value) -> Form:
+        """A thread's or a workgroup's number."""
+        found = self.thread(value)
+        return _atom(value, found and (0, self._built_in[found[0]][found[1]] - 1))
 
     def _division(self, value: Value, is_quotient: bool, form: Form, divisor: Form) -> Form:
         """A quotient or a remainder, resolved where the remainder's range is known to fit."""
@@ -240,7 +257,7 @@ def _loop_form(value: Value) -> Form:
         if last.name == "spirv.Branch" and last.successors[0] == block:
             starts.append(last.operands[position])
     ops = [op.operation for op in block.operations]
-    if len(starts) != 2 or len(ops) != 2 or ops[0].name not in _LESS:
+    if len(starts) != 2 or len(ops) != 2 or ops[0].name not in LESS:
         return _atom(value)
     first, last, step = _number(starts[0]), _number(ops[0].operands[1]), _step_of(starts[1], value)
     if first is None or last is None or step is None or ops[0].operands[0] != value:
