@@ -66,6 +66,8 @@ class Target:
     textures: TextureLimits = field(default_factory=TextureLimits)
     # How our executor's kernels read tensors.
     storage: Storage = "buffer"
+    # Whether that is the most they may: each tensor is read as its textures' speeds say.
+    chooses_storage: bool = False
     # Whether kernels bind whole resources, and add offsets themselves, as IREE's do by default.
     merges_bindings: bool = False
     # What was measured of its kernels; None: nothing is used.
@@ -131,7 +133,7 @@ def _kernel_limits(table: dict[str, Any]) -> KernelLimits:
 
 def resolve(name: str, storage: Storage = "buffer") -> Target:
     """The target called ``name``; ``storage`` concerns Vulkan targets only, and "auto" is what the
-    target prefers.
+    target prefers, or less, tensor for tensor, where it states the speeds of its memory.
 
     Raises UserError for a name that cannot be one, DeviceError for no device at hand.
     """
@@ -144,7 +146,7 @@ def resolve(name: str, storage: Storage = "buffer") -> Target:
     if target.kind == "cpu":
         return target
     chosen = target.textures.preferred if storage == "auto" else storage
-    return replace(target, storage=chosen)
+    return replace(target, storage=chosen, chooses_storage=storage == "auto")
 
 
 def with_tuning(target: Target, wish: str | PathLike[str]) -> Target:

@@ -315,7 +315,11 @@ def _report(program: Program, build: _TargetBuild) -> dict[str, Any]:
         "passes": [{"name": r.name, **r.gains} for r in build.reports],
         "unschedulable": build.compiled.module.unschedulable,
         "transformations": moves.as_json(moves.settle(build.moves, counts.table)),
-        "storage": {"weights": build.target.storage, **build.compiled.module.textures},
+        "storage": {
+            "weights": build.target.storage,
+            "auto": build.target.chooses_storage,
+            **build.compiled.module.textures,
+        },
         "tuning": _tuning(build),
         "miscompile_risks": [row for row in findings if row["kind"] != "reshaped"],
         "reshaped_workgroups": [row for row in findings if row["kind"] == "reshaped"],

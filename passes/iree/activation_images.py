@@ -31,6 +31,8 @@ Slot = tuple[str, int]
 # The shapes that kernels see their bindings as.
 Shapes = Mapping[Slot, tuple[int, ...]]
 
+# The target's speeds say so.
+FASTER = "loads from a buffer are faster than fetches of texels"
 _SUBSPAN = "stream.binding.subspan"
 _ALIENS = {
     ResourceKind.CONSTANT: "its kernels read weights through the same binding",
@@ -149,6 +151,8 @@ def _images(
     for held in found.values():
         held.bits = bits
     (texel_bytes,) = {held.texel_bytes for held in found.values()}
+    if limits.prefers_buffer(texel_bytes):
+        raise Kept(FASTER)
     texels = {resources[number].size_bytes // texel_bytes for number in group.resources}
     widths = widths_of(texels, (shapes.get(slot, ()) for slot in group.slots), limits)
     if not widths:

@@ -207,6 +207,7 @@ def compile_executables(stream_ir: str, target: Target, cache: Cache, packings: 
     if target.storage != "buffer":
         parts += [
             "activation images",
+            f"chooses {target.chooses_storage}",
             str(target.textures),
             *(f"{name} {how}" for name, how in packings.items()),
         ]
@@ -279,7 +280,10 @@ def _with_textures(
     """The program whose kernels read texels, and how much of what they read for the report;
     ``images`` are the weights' packings and the bindings' shapes, where there shall be any.
     """
-    textured = bind_as_texels(targets_ir, apart(plain.schedule), target.textures, *images)
+    limits = target.textures
+    if not target.chooses_storage:
+        limits = replace(limits, buffer_bytes_per_ns=0.0)
+    textured = bind_as_texels(targets_ir, apart(plain.schedule), limits, *images)
     _, binary = _serialize(textured.targets_ir, target, where, "textured")
     program = read_program(targets_ir, binary, textured.bindings)
     return program, storage_facts(apart(program.schedule), textured)

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from smartmem.passes.iree import phase_ir
-from smartmem.passes.iree.activation_images import Shapes, Slot, Touched, choose
+from smartmem.passes.iree.activation_images import FASTER, Shapes, Slot, Touched, choose
 from smartmem.passes.iree.phase_ir import Op, ir
 from smartmem.passes.iree.spirv_index import Form, Indices
 from smartmem.passes.iree.texture_loads import (
@@ -110,7 +110,7 @@ def bind_as_texels(
     kept: Counter[str] = Counter()
     no_images: Counter[str] = Counter()
     no_activations: Counter[str] = Counter()
-    readers = dict(_readers(module, schedule, kept))
+    readers = dict(_readers(module, schedule, kept, limits))
     if packings is not None:
         _choose_images(readers, schedule, packings, no_images)
     touched: dict[Slot, Touched] = {}
@@ -184,7 +184,9 @@ def storage_facts(schedule: Schedule, textured: Textured) -> dict[str, Any]:
     }
 
 
-def _readers(module: Any, schedule: Schedule, kept: Counter[str]) -> Iterable[tuple[Slot, _Reader]]:
+def _readers(
+    module: Any, schedule: Schedule, kept: Counter[str], limits: TextureLimits
+) -> Iterable[tuple[Slot, _Reader]]:
     """The slots that could be texels, in the order of the module."""
     wanted = _read_slots(schedule)
     kinds = [resource.kind for resource in schedule.resources]
@@ -195,6 +197,8 @@ def _readers(module: Any, schedule: Schedule, kept: Counter[str]) -> Iterable[tu
                 if sum(other == shader for other in shaders.values()) != 1:
                     raise Kept("several entry points share it")
                 found = find(shader, number)
+                if limits.prefers_buffer(found.texel_bytes):
+                    raise Kept(FASTER)
             except Kept as reason:
                 kept[str(reason)] += 1
                 continue

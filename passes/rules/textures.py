@@ -33,8 +33,20 @@ class TextureLimits:
     image_texels: int = 4096
     # maxTexelBufferElements.
     buffer_texels: int = 65536
-    # What `--storage auto` is: the kind of memory that weights are read from fastest.
+    # What `--storage auto` is where nothing else is known: the kind of memory that is read fastest.
     preferred: Preferred = "buffer"
+    # What it chooses by, tensor for tensor: bytes that all threads load from buffers in a
+    # nanosecond, and texels that they fetch; 0 where that is not known.
+    buffer_bytes_per_ns: float = 0.0
+    texels_per_ns: float = 0.0
+
+    def prefers_buffer(self, texel_bytes: int) -> bool:
+        """Whether loads of so many bytes are faster than fetches, which take as long for any size
+        of texel.
+        """
+        if not self.buffer_bytes_per_ns or not self.texels_per_ns:
+            return False
+        return texel_bytes / self.buffer_bytes_per_ns < 1 / self.texels_per_ns
 
 
 @dataclass(frozen=True)

@@ -64,3 +64,14 @@ def test_a_target_knows_what_it_prefers() -> None:
     assert resolve("adreno", "auto").storage == "image"
     assert resolve("nvidia", "auto").storage == resolve("rdna3", "auto").storage == "buffer"
     assert resolve("adreno").storage == "buffer"
+    assert [resolve("adreno", s).chooses_storage for s in ("auto", "image")] == [True, False]
+
+
+def test_loads_are_faster_where_texels_are_small() -> None:
+    """Adreno fetches 32 texels in the time of 55 bytes: two bytes, and one is fewer."""
+    speeds = texture_limits("adreno")
+    assert [speeds.prefers_buffer(size) for size in (1, 2, 4, 16)] == [True, False, False, False]
+    slow = replace(speeds, texels_per_ns=2.0)
+    assert [slow.prefers_buffer(size) for size in (4, 16, 32)] == [True, True, False]
+    # Of most targets nothing is known.
+    assert not texture_limits("mali").prefers_buffer(1)

@@ -213,6 +213,9 @@ def test_rows_are_those_that_every_index_splits_by() -> None:
 
 
 NONE = {
+    "loads from a buffer are faster than fetches of texels": {
+        "limits": replace(LIMITS, buffer_bytes_per_ns=100.0, texels_per_ns=1.0)
+    },
     "a kernel writes no whole texels": {"first": kernel("first", VEC2, VEC2)},
     "a kernel reads no whole texels": {"second": kernel("second", VEC2, VEC2)},
     "an index that does not split into row and column": {

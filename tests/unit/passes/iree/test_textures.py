@@ -96,6 +96,17 @@ def test_a_load_becomes_a_fetch(case: str) -> None:
     assert "[SampledBuffer, Shader]" in textured.targets_ir
 
 
+def test_what_is_loaded_faster_stays_and_is_told() -> None:
+    """Sixteen bytes a nanosecond, or two texels: one number is loaded faster, four are not."""
+    speeds = TextureLimits(16, 64, buffer_bytes_per_ns=16, texels_per_ns=2)
+    for element, stride, kept in (("f32", 4, 1), ("vector<4xf32>", 16, 0)):
+        load = f'%v = spirv.Load "StorageBuffer" %p : {element}'
+        textured = bind_as_texels(module(load, element, stride), schedule(), speeds)
+        assert sum(textured.kept.values()) == kept
+        assert len(textured.slots) == 1 - kept
+    assert textured.kept == {}
+
+
 def reading(*uses: Use, kind: ResourceKind = ResourceKind.TRANSIENT) -> Schedule:
     """One dispatch of a kernel on ``uses``, of which the first is read."""
     kernel = Kernel("000.spv", "main", (BUFFER,) * len(uses), 0, 0, bytes(32))
