@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import numpy as np
 
 
+@cache
 def dtype_of(name: str) -> np.dtype[Any]:
     """The numpy dtype of a TensorSpec's dtype name; those numpy lacks are of ml_dtypes."""
     if name == "bfloat16":

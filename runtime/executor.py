@@ -231,7 +231,18 @@ def _array_at(address: int | None, spec: TensorSpec, owner: native_api.Handle) -
 
 
 def _pointers(arrays: Sequence[NDArray[Any]]) -> Any:
-    return (ctypes.c_void_p * len(arrays))(*(array.ctypes.data for array in arrays))
+    return (ctypes.c_void_p * len(arrays))(*map(_address, arrays))
+
+
+def _address(array: NDArray[Any]) -> int:
+    """Where an array's elements lie. A call of a small model takes as long as a few of numpy's own
+    ways to tell (0.9 us each; this takes a third).
+    """
+    try:
+        return ctypes.addressof(ctypes.c_char.from_buffer(array))
+    except (TypeError, ValueError, BufferError):
+        # It cannot be written, or has a dtype that buffers know nothing of.
+        return array.ctypes.data
 
 
 def uuid_of(uri: str) -> bytes:

@@ -189,11 +189,13 @@ class Session:
         dtypes = [dtype_of(spec.dtype) for spec in manifest.outputs if not spec.is_empty]
         with self._lock:
             results = iter(self._run([a for a in arguments if a.size], dtypes))
-        return [
-            np.empty(spec.shape, dtype_of(spec.source_dtype))
-            if spec.is_empty
-            else next(results).astype(dtype_of(spec.source_dtype), copy=False)
+        found = [
+            np.empty(spec.shape, dtype_of(spec.dtype)) if spec.is_empty else next(results)
             for spec in manifest.outputs
+        ]
+        return [
+            array if spec.dtype == spec.source_dtype else array.astype(dtype_of(spec.source_dtype))
+            for spec, array in zip(manifest.outputs, found, strict=True)
         ]
 
 
