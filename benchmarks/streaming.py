@@ -34,11 +34,13 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from smartmem.benchmarks import streaming_verdict
 from smartmem.benchmarks.bench.results import commit
 from smartmem.benchmarks.markdown import with_tables
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "streaming.md"
+BARS = ROOT / "benchmarks" / "results" / "streaming-bars.json"
 _PRELOADED = "100%"
 _LOADED = "none"
 _SHARES = (_PRELOADED, "50%", "25%", "smallest")
@@ -272,9 +274,19 @@ def _resident(field: str) -> int:
 
 
 def render(data: Mapping[str, Any]) -> None:
-    """Writes the tables into the page, between its marks."""
+    """Writes the tables into the page, between its marks; those of the bars, too."""
     page = PAGE.read_text(encoding="utf-8")
-    PAGE.write_text(with_tables(page, "\n".join(tables(data))), encoding="utf-8")
+    text = "\n".join([*tables(data), "", *bars_tables()])
+    PAGE.write_text(with_tables(page, text), encoding="utf-8")
+
+
+def bars_tables() -> Iterator[str]:
+    """What ``streaming_bars`` recorded, where there is a record."""
+    if BARS.exists():
+        data = json.loads(BARS.read_text(encoding="utf-8"))
+        yield "Against the bars:"
+        yield ""
+        yield from streaming_verdict.page(data)
 
 
 def tables(data: Mapping[str, Any]) -> Iterator[str]:

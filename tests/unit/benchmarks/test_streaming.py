@@ -18,6 +18,7 @@ def data() -> dict:
 def test_the_page_has_the_recorded_numbers(data: dict) -> None:
     page = streaming.PAGE.read_text(encoding="utf-8")
     assert "\n".join(streaming.tables(data)) in page
+    assert "\n".join(streaming.bars_tables()).strip() in page
 
 
 def test_outputs_were_the_same_and_memory_was_as_planned(data: dict) -> None:
