@@ -32,7 +32,8 @@ def replan(
     Raises UserError for a budget that no plan can keep, and where a target was compiled without a
     budget.
     """
-    from smartmem.passes.iree.driver import stream, told_for
+    from smartmem.passes.iree.driver import stream
+    from smartmem.passes.iree.streaming import told_for
     from smartmem.passes.streaming.record import Record
     from smartmem.passes.target import resolve
     from smartmem.runtime.budget import parse_budget

@@ -43,19 +43,18 @@ from smartmem.passes.iree.in_place import share
 from smartmem.passes.iree.resources import Unschedulable
 from smartmem.passes.iree.scan import Finding, scan
 from smartmem.passes.iree.schedule import Program, read_kernels, read_program
-from smartmem.passes.iree.streaming import emit, keys_of, problem_of
+from smartmem.passes.iree.streaming import emit, problem_of, told_for
 from smartmem.passes.iree.tensors import apart
 from smartmem.passes.iree.textures import bind_as_texels, storage_facts
 from smartmem.passes.iree.workgroups import reshape
 from smartmem.passes.rules.kernels import KernelConfig
 from smartmem.passes.rules.textures import Packing
-from smartmem.passes.streaming.for_executor import told, told_with_plan
 from smartmem.passes.streaming.planner import check_budget
 from smartmem.passes.streaming.problem import Problem
 from smartmem.passes.streaming.record import Record, plan_for
 from smartmem.passes.target import Target, unknown_target
 from smartmem.runtime.budget import Budget
-from smartmem.runtime.schedule import FORMAT_VERSION, Kernel, Schedule, decode
+from smartmem.runtime.schedule import FORMAT_VERSION, Kernel, Schedule
 from smartmem.runtime.stream_file import StreamFile
 
 T = TypeVar("T")
@@ -404,14 +403,6 @@ def compile_module(
     if module.schedule is not None and problem is not None:
         hints = told_for(module.schedule, stream_ir, streamed.record if streamed else problem)
     return Compiled(stream_ir, module, kernels, seconds, tuned, streamed, hints)
-
-
-def told_for(schedule: bytes, stream_ir: str, planned: Problem | Record) -> StreamFile | None:
-    """What our executor is told of streaming; None where nothing is known of its commands."""
-    count, keys = len(decode(schedule).commands), keys_of(stream_ir)
-    if isinstance(planned, Record):
-        return told_with_plan(planned, count, keys)
-    return told(planned, count, keys)
 
 
 def stream(

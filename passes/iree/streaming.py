@@ -16,8 +16,12 @@ from smartmem.passes.iree.stream_weights import stream_weights
 from smartmem.passes.iree.weight_uses import Unit, WeightUses, weight_uses
 from smartmem.passes.rules.loads import Kind, Speeds, Work, capacity_bytes, time_us
 from smartmem.passes.streaming.coarsen import Coarse
+from smartmem.passes.streaming.for_executor import told, told_with_plan
 from smartmem.passes.streaming.plan import Plan
 from smartmem.passes.streaming.problem import Problem, Step, Weight
+from smartmem.passes.streaming.record import Record
+from smartmem.runtime.schedule import decode
+from smartmem.runtime.stream_file import StreamFile
 
 # Weights are loaded in multiples of it: small beside any budget worth having, large beside what one
 # request to the file costs.
@@ -57,6 +61,14 @@ def problem_of(stream_ir: str, speeds: Speeds) -> Problem:
 def keys_of(stream_ir: str) -> dict[str, str]:
     """The archive's entry of each weight of ``problem_of`` that is an entry by itself, by name."""
     return {w.name: w.key for w in weight_uses(stream_ir).weights.values() if w.source_offset == 0}
+
+
+def told_for(schedule: bytes, stream_ir: str, planned: Problem | Record) -> StreamFile | None:
+    """What our executor is told of streaming; None where nothing is known of its commands."""
+    count, keys = len(decode(schedule).commands), keys_of(stream_ir)
+    if isinstance(planned, Record):
+        return told_with_plan(planned, count, keys)
+    return told(planned, count, keys)
 
 
 def emit(translated: str, coarse: Coarse, plan: Plan) -> str:
