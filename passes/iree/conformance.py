@@ -22,8 +22,6 @@ _LEAST_THREADS = 128
 _LEAST_SHARED_BYTES = 16384
 
 _OP_EXTENSION = 10
-_OP_EXECUTION_MODE = 16
-_LOCAL_SIZE = 17
 _WORKGROUP = 4
 
 
@@ -52,7 +50,8 @@ def breaches(code: bytes, offered: Requirements) -> Iterator[str]:
     instructions = spirv_binary.instructions(code)
     for name in sorted(_extensions(instructions) - _FREE_EXTENSIONS - set(offered.extensions)):
         yield f"extension {name}"
-    threads, most = _threads(instructions), offered.limits.get("workgroup_threads", _LEAST_THREADS)
+    threads = max(map(math.prod, spirv_binary.workgroups(code)), default=1)
+    most = offered.limits.get("workgroup_threads", _LEAST_THREADS)
     if threads > most:
         yield f"{threads} threads in a workgroup, but the target has {most}"
     used = _shared_bytes(instructions)
@@ -77,18 +76,6 @@ def _extensions(instructions: list[Words]) -> set[str]:
         for words in instructions
         if spirv_binary.opcode(words) == _OP_EXTENSION
     }
-
-
-def _threads(instructions: list[Words]) -> int:
-    """Of the largest workgroup; sizes that are specialised later IREE does not use."""
-    return max(
-        (
-            math.prod(words[3:6])
-            for words in instructions
-            if spirv_binary.opcode(words) == _OP_EXECUTION_MODE and words[2] == _LOCAL_SIZE
-        ),
-        default=1,
-    )
 
 
 def _shared_bytes(instructions: list[Words]) -> int:

@@ -17,7 +17,9 @@ _MAGIC = 0x07230203
 _HEADER_WORDS = 5
 _VERSION_1_4 = 0x00010400
 _OP_ENTRY_POINT = 15
+_OP_EXECUTION_MODE = 16
 _OP_CAPABILITY = 17
+_LOCAL_SIZE = 17
 _OP_VARIABLE = 59
 _OP_DECORATE = 71
 _NO_WRAPS = (4469, 4470)
@@ -49,6 +51,15 @@ def instructions(code: bytes) -> list[Words]:
 def opcode(words: Words) -> int:
     """Which instruction it is."""
     return words[0] & 0xFFFF
+
+
+def workgroups(code: bytes) -> list[tuple[int, ...]]:
+    """Threads in x, y, z of each entry point; IREE specialises none of them later."""
+    return [
+        tuple(words[3:6])
+        for words in instructions(code)
+        if opcode(words) == _OP_EXECUTION_MODE and words[2] == _LOCAL_SIZE
+    ]
 
 
 def made_valid(code: bytes) -> bytes:

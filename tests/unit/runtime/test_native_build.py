@@ -16,13 +16,9 @@ pytestmark = [pytest.mark.native, pytest.mark.cxx]
 
 BUILD = native_api.LIBRARY.parent
 RUNNER = BUILD / "smartmem-run"
-# All of POSIX or C, and in Android's C library since API level 21.
-SYSTEM = """
-_Exit close dlopen dlsym fclose fopen fprintf fputs fread fstat ldexp logf memcmp memcpy memmove
-memset mkdir mkstemp mmap munmap open pread printf pthread_cond_timedwait pthread_mutex_lock
-pthread_mutex_unlock rename snprintf sqrt sqrtf stderr stdout strchr strcmp strerror strlen strstr
-strtod strtoull unlink write
-"""
+# What bionic offers arm64 applications at API 28, by scripts/bionic_symbols.py from its symbol maps
+# (platform/bionic at 731631f30009).
+BIONIC = Path(__file__).parent / "data" / "bionic-28-arm64.txt"
 # Of the compiler and its C++ library, which each system has its own of.
 COMPILERS = re.compile(
     r"_Z|__cxa_|__gxx_|_Unwind_|_GLOBAL_OFFSET_TABLE_|__errno_location|__libc_single_threaded"
@@ -45,8 +41,20 @@ def test_our_code_calls_what_android_has() -> None:
     listed = tool("nm", "--undefined-only", "--format=just-symbols", *objects)
     called = {line for line in listed.split() if not line.endswith(":")}
     system = {name for name in called if not COMPILERS.match(name) and not name.startswith("sm_")}
-    assert system - set(SYSTEM.split()) == set()
+    assert system - set(BIONIC.read_text(encoding="utf-8").split()) == set()
     assert {"dlopen", "mmap"} <= system
+
+
+def test_the_list_of_android_tells_apis_apart() -> None:
+    offered = set(BIONIC.read_text(encoding="utf-8").split())
+    assert {
+        "dlopen",
+        "mmap",
+        "sqrtf",
+        "pthread_mutex_lock",
+        "getentropy",
+    } <= offered  # 28: the last
+    assert not offered & {"memfd_create", "preadv2", "pthread_cancel", "fopen64_unlocked"}
 
 
 def test_only_the_c_api_is_exported() -> None:
