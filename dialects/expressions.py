@@ -206,6 +206,19 @@ def dims_of(expr: Expr) -> tuple[int, ...]:
             return ()
 
 
+def divides(expr: Expr) -> bool:
+    """Whether a quotient or remainder is part of ``expr``."""
+    match expr:
+        case FloorDiv() | Mod():
+            return True
+        case Add(lhs, rhs):
+            return divides(lhs) or divides(rhs)
+        case Mul(inner, _):
+            return divides(inner)
+        case _:
+            return False
+
+
 def addends(expr: Expr) -> list[Expr]:
     """The terms of a sum, flattened."""
     terms: list[Expr] = []

@@ -194,6 +194,8 @@ class Simplifier:
         low, high = self._bounds(rest)
         if low // divisor == high // divisor:
             return quotient.shift(low // divisor)
+        if (near := self._near_multiples(rest, divisor)) is not None:
+            return self._sum([quotient, near[0]])
         return self._sum([quotient, self._divide_rest(rest, divisor)])
 
     def _divide_rest(self, rest: _Linear, divisor: int) -> _Linear:
@@ -218,6 +220,8 @@ class Simplifier:
         low, high = self._bounds(rest)
         if low // modulus == high // modulus:
             return rest.shift(-(low // modulus) * modulus)
+        if (near := self._near_multiples(rest, modulus)) is not None:
+            return near[1]
         if (parts := self._split_small(rest, modulus)) is not None:
             unit, large, small = parts  # (i*a + j) % (a*b) -> (i % b)*a + j where 0 <= j < a
             return self._sum([self._modulo(large, modulus // unit).scale(unit), small])
@@ -226,6 +230,23 @@ class Simplifier:
             return self._modulo(bare, modulus)
         inner, inner_divisor = self._unnested(rest)
         return _Linear({inner.expr() // inner_divisor % modulus: 1}, 0)
+
+    def _near_multiples(self, rest: _Linear, divisor: int) -> tuple[_Linear, _Linear] | None:
+        """Quotient and remainder of ``rest``, by ``i*(a - b) + j = i*a + (j - i*b)``, where the
+        last sum lies between two multiples of ``divisor``; None where it does not.
+
+        Rows read one element further on each, as relative positions are: 9 i + j of a row of 10.
+        """
+        nearest = {a: (2 * c + divisor - 1) // (2 * divisor) for a, c in rest.terms.items()}
+        if not any(nearest.values()):
+            return None
+        left = {a: c - nearest[a] * divisor for a, c in rest.terms.items()}
+        remainder = _Linear(left, rest.const)
+        low, high = self._bounds(remainder)
+        if low // divisor != high // divisor:
+            return None
+        whole = _Linear({a: n for a, n in nearest.items() if n}, low // divisor)
+        return whole, remainder.shift(-(low // divisor) * divisor)
 
     def _unnested(self, total: _Linear) -> tuple[_Linear, int]:
         """``total`` as ``inner // divisor``, by ``i + j/a -> (i*a + j) / a``.

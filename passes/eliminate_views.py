@@ -4,8 +4,9 @@
     %1 = layout.view %0 {(d0, d1) -> (d1, d0)}    ==>    uses of %1 read %x
 
 Two views that are each a few reshapes, slices and one transpose (``algebra.factor``) stay apart
-where their composition would be a gather: two cheap copies are better. A view that is a gather
-already (a roll) takes in its neighbours at no cost. On entry and exit: valid layout dialect; the
+where their composition would be a gather with divisions: two cheap copies are better. Without (rows
+read one element further on each) it costs a sum per element. A view that is a gather already (a
+roll) takes in its neighbours at no cost. On entry and exit: valid layout dialect; the
 reprs of results do not change.
 """
 
@@ -15,6 +16,7 @@ from typing import Any, ClassVar
 from smartmem.dialects import algebra
 from smartmem.dialects._mlir import ir
 from smartmem.dialects.algebra import IndexMap
+from smartmem.dialects.expressions import divides
 from smartmem.dialects.layout.maps import to_affine_map, to_index_map
 from smartmem.dialects.layout.ops import ViewOp, shape
 from smartmem.passes.base import PassReport, block_ops, erase_unused, functions, result_bytes
@@ -38,12 +40,17 @@ def _is_gather(index_map: IndexMap) -> bool:
     return algebra.factor(index_map) is None
 
 
+def _divides(index_map: IndexMap) -> bool:
+    return any(divides(expr) for expr in index_map.results)
+
+
 def _compose_into(view: Any) -> None:
     """Let ``view`` read its producer's input for as long as the composed map stays cheap."""
     while (producer := _producer_view(view.operands[0])) is not None:
         outer, inner = index_map_of(view), index_map_of(producer)
         composed = algebra.compose(outer, inner)
-        if _is_gather(composed) and not (_is_gather(outer) or _is_gather(inner)):
+        apart = not (_is_gather(outer) or _is_gather(inner))
+        if apart and _is_gather(composed) and _divides(composed):
             return
         view.operation.operands[0] = producer.operands[0]
         view.operation.attributes["index_map"] = ir.AffineMapAttr.get(to_affine_map(composed))

@@ -42,3 +42,26 @@ func.func @no_border(%x: tensor<1x8x6x5xf32>, %w: tensor<8x8x3x3xf32>, %y: tenso
   %3 = "layout.conv"(%1, %w) {dilations = array<i64: 1, 1>, groups = 1, pad_high = array<i64: 0, 0>, pad_low = array<i64: 0, 0>, strides = array<i64: 1, 1>} : (tensor<1x8x6x5xf32>, tensor<8x8x3x3xf32>) -> tensor<1x8x4x3xf32>
   return %2, %3 : tensor<1x8x5x3xf32>, tensor<1x8x4x3xf32>
 }
+
+// -----
+
+// A view that shows nothing of a border reads behind it (relative attention's shifted rows); one that shows some does not.
+
+// CHECK-DAG: #[[BEHIND:.*]] = affine_map<(d0, d1) -> (d0, d1 - d0 + 2)>
+// CHECK-LABEL: func.func @unseen
+// CHECK-NEXT: %[[VIEW:.*]] = "layout.view"(%arg0) {index_map = #[[BEHIND]]}
+// CHECK-NEXT: return %[[VIEW]]
+func.func @unseen(%x: tensor<3x5xf32>) -> tensor<3x3xf32> {
+  %0 = "layout.pad"(%x) {high = array<i64: 0, 0>, low = array<i64: 0, 1>, value = 0.0 : f32} : (tensor<3x5xf32>) -> tensor<3x6xf32>
+  %1 = "layout.view"(%0) {index_map = affine_map<(i, j) -> (i, j - i + 3)>} : (tensor<3x6xf32>) -> tensor<3x3xf32>
+  return %1 : tensor<3x3xf32>
+}
+
+// CHECK-LABEL: func.func @seen
+// CHECK-NEXT: %[[PAD:.*]] = "layout.pad"(%arg0)
+// CHECK-NEXT: "layout.view"(%[[PAD]])
+func.func @seen(%x: tensor<3x5xf32>) -> tensor<3x3xf32> {
+  %0 = "layout.pad"(%x) {high = array<i64: 0, 0>, low = array<i64: 0, 1>, value = 0.0 : f32} : (tensor<3x5xf32>) -> tensor<3x6xf32>
+  %1 = "layout.view"(%0) {index_map = affine_map<(i, j) -> (i, j - i + 2)>} : (tensor<3x6xf32>) -> tensor<3x3xf32>
+  return %1 : tensor<3x3xf32>
+}

@@ -113,3 +113,28 @@ func.func @unused(%x: tensor<4x6xf32>) -> tensor<4x6xf32, #layout.repr<array<i64
   %2 = "layout.view"(%x) {index_map = affine_map<(i, j) -> (i, j)>} : (tensor<4x6xf32>) -> tensor<4x6xf32, #layout.repr<array<i64: 1, 0>, [], [], "buffer">>
   return %2 : tensor<4x6xf32, #layout.repr<array<i64: 1, 0>, [], [], "buffer">>
 }
+
+// -----
+
+// Rows read one element further on each are one view without divisions, which takes the place of two copies; the same
+// cut elsewhere needs divisions, and stays two views.
+
+// CHECK-DAG: #[[SHIFTED:.*]] = affine_map<(d0, d1) -> (d0, -d0 + d1 + 3)>
+// CHECK-LABEL: func.func @shifted
+// CHECK-NEXT: %[[VIEW:.*]] = "layout.view"(%arg0) {index_map = #[[SHIFTED]]}
+// CHECK-NEXT: return %[[VIEW]]
+func.func @shifted(%x: tensor<3x6xf32>) -> tensor<3x3xf32> {
+  %0 = "layout.view"(%x) {index_map = affine_map<(i, j) -> ((i * 5 + j + 3) floordiv 6, (i * 5 + j + 3) mod 6)>} : (tensor<3x6xf32>) -> tensor<3x5xf32>
+  %1 = "layout.view"(%0) {index_map = affine_map<(i, j) -> (i, j)>} : (tensor<3x5xf32>) -> tensor<3x3xf32>
+  return %1 : tensor<3x3xf32>
+}
+
+// CHECK-LABEL: func.func @around
+// CHECK-NEXT: %[[ROWS:.*]] = "layout.view"(%arg0)
+// CHECK-NEXT: %[[CUT:.*]] = "layout.view"(%[[ROWS]])
+// CHECK-NEXT: return %[[CUT]]
+func.func @around(%x: tensor<3x6xf32>) -> tensor<3x3xf32> {
+  %0 = "layout.view"(%x) {index_map = affine_map<(i, j) -> ((i * 5 + j + 3) floordiv 6, (i * 5 + j + 3) mod 6)>} : (tensor<3x6xf32>) -> tensor<3x5xf32>
+  %1 = "layout.view"(%0) {index_map = affine_map<(i, j) -> (i, j + 2)>} : (tensor<3x5xf32>) -> tensor<3x3xf32>
+  return %1 : tensor<3x3xf32>
+}

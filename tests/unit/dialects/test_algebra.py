@@ -467,6 +467,23 @@ def test_roll_then_window_partition_has_no_steps() -> None:
     assert rolled.is_bijective()
 
 
+@pytest.mark.parametrize("rows", [2, 3, 5, 8])
+def test_shifted_rows_of_relative_attention_need_no_division(rows: int) -> None:
+    """Pad, reshape, cut, reshape, cut: after Transformer-XL; each row starts one column earlier."""
+    scores = (2, rows, 2 * rows)
+    view = IndexMap.reshape(scores, (2, 2 * rows, rows))
+    for step in (
+        IndexMap.slice((2, 2 * rows, rows), (0, 1, 0), (2, 2 * rows - 1, rows), (1, 1, 1)),
+        IndexMap.reshape((2, 2 * rows - 1, rows), (2, rows, 2 * rows - 1)),
+        IndexMap.slice((2, rows, 2 * rows - 1), (0, 0, 0), (2, rows, rows), (1, 1, 1)),
+    ):
+        view = compose(step, view)
+    assert view.results == (Dim(0), Dim(1), Dim(1) * -1 + Dim(2) + rows)
+    expected = np.arange(prod(scores)).reshape(2, 2 * rows, rows)[:, 1:]
+    expected = expected.reshape(2, rows, 2 * rows - 1)[..., :rows]
+    assert np.array_equal(apply(view, np.arange(prod(scores)).reshape(scores)), expected)
+
+
 def test_qkv_split_and_select() -> None:
     b, n, h, d = 2, 49, 3, 32
     split = (b, n, 3, h, d)
