@@ -48,7 +48,7 @@ from smartmem.passes.eliminate_views import index_map_of
 from smartmem.passes.rules.classes import classify, movement
 from smartmem.passes.rules.fusion import combine
 from smartmem.passes.rules.rows import attention_row_kernel, column_kernel, row_kernel
-from smartmem.passes.rules.windows import layout_of, own_kernel
+from smartmem.passes.rules.windows import layout_of, own_kernel, taps_of
 from smartmem.passes.target import DeviceKind
 
 
@@ -79,6 +79,13 @@ def _follows(op: Any, inside: set[Any]) -> bool:
     full = [v for v in op.operands if shape(v) == shape(op.result)]
     alike = all(layout_of(v) == layout_of(op.result) for v in full)
     return alike and all(v in full for v in op.operands if v in inside)
+
+
+def _computes_alike(op: Any, inside: set[Any]) -> bool:
+    """Whether ``op`` follows and has the dims of what is ``inside``, which a chain of sums makes in
+    finer loops than its result has dims: a view would stand between them.
+    """
+    return isinstance(op, ElementwiseOp) and _follows(op, inside)
 
 
 def _is_relabelled(view: ViewOp) -> bool:
@@ -208,6 +215,8 @@ class FuseBlocksPass:
             return self._row_chain(op, places) or self._columns(op, places)
         if not _is_seed(op, self.device, self.lanes):
             return []
+        if taps_of(op) is not None:
+            return _with_one_result(_grown(op, _computes_alike, places, self.tiles))
         members = _with_one_result(_grown(op, _follows, places, self.tiles))
         relayouts = _written_row_major(members[-1])
         for relayout in relayouts:

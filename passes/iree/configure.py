@@ -9,11 +9,12 @@ how to tile it.
     linalg.generic {..., compilation_info = #iree_codegen.compilation_info<...>} ...
 
 A dispatch is configured where its only reduction is a sum of products that was measured on such a
-device (``tuning/database.py``), or that ``rules/kernels.py`` has tiles for; every other one is
-IREE's own affair.
+device (``tuning/database.py``), or that ``rules/kernels.py`` has tiles for. So is one that consists
+of a chain of such sums, on every target: IREE has no tiles for it at all. Every other one is IREE's
+own affair.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,9 +25,12 @@ from smartmem.passes.rules.kernels import (
     KernelConfig,
     KernelLimits,
     accepts,
+    tile_chain,
     tile_contraction,
 )
 from smartmem.passes.tuning.database import Database
+
+_LEAST_CHAIN = 2
 
 
 @dataclass(frozen=True)
@@ -40,12 +44,23 @@ class Configured:
     tuned: int = 0
 
 
-def configure(stream_ir: str, limits: KernelLimits, tuned: Database | None = None) -> Configured:
-    """Tile the contractions of a stream-phase module; raises ``ValueError`` on bad text."""
+def configure(
+    stream_ir: str, limits: KernelLimits | None, tuned: Database | None = None
+) -> Configured:
+    """Tile the contractions of a stream-phase module, only chains of them without ``limits``;
+    raises ``ValueError`` on bad text.
+    """
     module = phase_ir.parse(stream_ir)
     kernels: dict[str, KernelConfig] = {}
     measured = 0
-    for function, root, op in contractions(module.operation):
+    for function, sums, op in _chains(module.operation):
+        config = tile_chain(op)
+        if config is not None:
+            for one in sums[:-1]:
+                one.attributes["lowering_config"] = _tiles(config, one.context)
+            set_config(sums[-1], config)
+            kernels[phase_ir.symbol(function)] = config
+    for function, root, op in contractions(module.operation) if limits is not None else ():
         entry = tuned.find(op) if tuned else None
         known = entry is not None and (not entry.config or accepts(op, entry.config, limits))
         config = entry.config if entry and known else tile_contraction(op, limits)
@@ -74,9 +89,28 @@ def set_config(root: Op, config: KernelConfig) -> None:
     root.attributes["compilation_info"] = _attribute(config, root.context)
 
 
+def _chains(module: Op) -> Iterator[tuple[Op, Sequence[Op], Contraction]]:
+    """The dispatch functions of a module whose reductions are several sums of products over the
+    same loops (whether each goes on from the one before, or IREE adds them up afterwards); those,
+    and the sum that each of them is.
+    """
+    for function in phase_ir.named(module, "func.func"):
+        sums = _reducing(function)
+        loops = [_contraction(one) for one in sums]
+        if len(sums) < _LEAST_CHAIN or any(one is None or one != loops[0] for one in loops):
+            continue
+        if loops[0] is not None:
+            yield function, sums, loops[0]
+
+
+def _reducing(function: Op) -> list[Op]:
+    """The reducing ops of a dispatch."""
+    return [op for op in phase_ir.walk(function) if "reduction" in phase_ir.iterator_types(op)]
+
+
 def _root(function: Op) -> Op | None:
     """The one reducing op of a dispatch; None where there is none, or several."""
-    reducing = [op for op in phase_ir.walk(function) if "reduction" in phase_ir.iterator_types(op)]
+    reducing = _reducing(function)
     return reducing[0] if len(reducing) == 1 else None
 
 
@@ -100,13 +134,22 @@ def _contraction(op: Op) -> Contraction | None:
     return Contraction(tuple(extents[d] for d in range(loops)), lhs, rhs, result, bits)
 
 
-def _attribute(config: KernelConfig, context: Any) -> Any:
+def _tiling(config: KernelConfig) -> str:
     tiles = ", ".join(str(list(t)) for t in (config.workgroup, config.thread, config.reduction))
+    return f"#iree_codegen.lowering_config<tile_sizes = [{tiles}]>"
+
+
+def _tiles(config: KernelConfig, context: Any) -> Any:
+    """For an op beside the root."""
+    return ir.Attribute.parse(_tiling(config), context)
+
+
+def _attribute(config: KernelConfig, context: Any) -> Any:
     promoted = config.pipeline == "MatmulPromoteVectorize"
     stages = ", {pipeline_depth = 1, store_stage = 0}" if promoted else ""
     return ir.Attribute.parse(
         "#iree_codegen.compilation_info<"
-        f"lowering_config = #iree_codegen.lowering_config<tile_sizes = [{tiles}]>, "
+        f"lowering_config = {_tiling(config)}, "
         "translation_info = #iree_codegen.translation_info<"
         f"pipeline = #iree_gpu.spirv_pipeline<{config.pipeline}> "
         f"workgroup_size = {list(config.threads)}{stages}>>",

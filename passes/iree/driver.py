@@ -421,14 +421,17 @@ def _with_kernels(
     build: Callable[[str, Target, Cache], T], stream_ir: str, target: Target, store: Cache
 ) -> tuple[T, Configured]:
     """What is built with our kernel configurations; with IREE's own where it cannot build ours."""
-    own = Configured(stream_ir, {})
+    if target.kind == "cpu":
+        return build(stream_ir, target, store), Configured(stream_ir, {})
+    # Those without which a dispatch cannot be built, on any target.
+    needed = configure(stream_ir, None)
     if target.kernels is None:
-        return build(stream_ir, target, store), own
+        return build(needed.stream_ir, target, store), needed
     configured = configure(stream_ir, target.kernels, target.tuned)
     try:
         return build(configured.stream_ir, target, store), configured
     except CompileError as error:
-        if not configured.kernels:
+        if configured.kernels == needed.kernels:
             raise
         logger.warning("IREE cannot build our kernels; it chooses all of them itself: %s", error)
-        return build(stream_ir, target, store), own
+        return build(needed.stream_ir, target, store), needed

@@ -2,9 +2,10 @@
 
 What is counted. A load counts the elements its users touch, once per full traversal: a slice, a
 strided window or a gather of n elements counts those, never more than the loaded tensor, and an
-operand that is broadcast or read again by a contraction counts its own size once. An operand
-nobody reads (the destination of a full overwrite) counts nothing, and so do constants compiled
-into the kernel. A store counts the elements stored; one that only puts a slice or scattered rows
+operand that is broadcast or read again by a contraction counts its own size once. So does a tensor
+of which overlapping boxes are loaded one by one (the taps of a window). An operand nobody
+reads (the destination of a full overwrite) counts nothing, and so do constants compiled into the
+kernel. A store counts the elements stored; one that only puts a slice or scattered rows
 into a tensor loaded from the same binding counts these, since IREE makes it in place. Caches and
 the re-reads of tiles are not modelled: this is the traffic an ideal kernel would have.
 """
@@ -42,7 +43,8 @@ class Traffic:
 
 def measure(function: Op) -> Traffic:
     """The traffic of one call of a dispatch function."""
-    read = written = 0
+    written = 0
+    read: dict[Value, int] = {}
     unsized: list[str] = []
     for op in phase_ir.walk(function):
         if op.name not in (LOAD, STORE):
@@ -55,12 +57,14 @@ def measure(function: Op) -> Traffic:
         ):
             unsized.append(str(op.operands[0].type))
         elif op.name == LOAD:
-            moved = min(_touched(op.results[0]) * _trips(op, function), whole)
-            read += phase_ir.size_bytes(moved, op.results[0].type)
+            source = op.operands[0]
+            moved = read.get(source, 0) + _touched(op.results[0]) * _trips(op, function)
+            read[source] = min(moved, whole)
         else:
             moved = min(_stored(op) * _trips(op, function), whole)
             written += phase_ir.size_bytes(moved, op.operands[0].type)
-    return Traffic(read, written, tuple(unsized))
+    loaded = sum(phase_ir.size_bytes(moved, source.type) for source, moved in read.items())
+    return Traffic(loaded, written, tuple(unsized))
 
 
 def _numel(value: Value) -> int:

@@ -186,6 +186,9 @@ def expanded(value: Value, groups: Sequence[Sequence[int]]) -> Value:
     sizes = [s for group in groups for s in group]
     if all(len(g) == 1 for g in groups):
         return value
+    collapsed = _collapsed_from(value)
+    if collapsed is not None and shape(collapsed) == tuple(sizes):
+        return collapsed
     box = _box_of(value)
     if box is not None and None not in (parts := [box.parts(a, g) for a, g in enumerate(groups)]):
         split, starts = zip(*(part for part in parts if part is not None), strict=True)
@@ -197,6 +200,13 @@ def expanded(value: Value, groups: Sequence[Sequence[int]]) -> Value:
         axes.append(list(range(first, first + len(group))))
     result = tensor_of(sizes, element_type(value))
     return tensor.ExpandShapeOp(result, value, _nested(axes), [], sizes).result
+
+
+def _collapsed_from(value: Value) -> Value | None:
+    """What ``value`` collapses, if it does."""
+    op = value.owner
+    is_collapse = not isinstance(op, ir.Block) and op.name == "tensor.collapse_shape"
+    return op.operands[0] if is_collapse else None
 
 
 def _nested(groups: Sequence[Sequence[int]]) -> Any:
@@ -230,6 +240,15 @@ def sliced(
     return tensor.ExtractSliceOp(
         result, value, [], [], [], list(starts), list(sizes), list(steps)
     ).result
+
+
+def cut_out(
+    value: Value, starts: Sequence[int], sizes: Sequence[int], kept: Sequence[int]
+) -> Value:
+    """A box of ``value``, of whose axes only ``kept`` are left; the others have size 1."""
+    result = tensor_of([sizes[axis] for axis in kept], element_type(value))
+    steps = [1] * len(starts)
+    return tensor.ExtractSliceOp(result, value, [], [], [], list(starts), list(sizes), steps).result
 
 
 def padded(value: Value, low: Sequence[int], high: Sequence[int], fill: Any) -> Value:

@@ -3,8 +3,9 @@
 A window that never overlaps (1x1, or as large as its stride) is a contraction over a reshaped
 input. A depthwise convolution loops in the order of its result: IREE's NCHW named op is silently
 wrong on Vulkan, because two ops of one kernel then hand data between invocations without a barrier
-(docs/iree-miscompiles.md). In a kernel of its own it is the channels-last named op. The rest are
-channels-last named ops where the layout allows, else a generic in the result's order.
+(docs/iree-miscompiles.md). In a kernel of its own it is the channels-last named op, and a grouped
+one a chain of sums (``taps.py``). The rest are channels-last named ops where the layout allows,
+else a generic in the result's order.
 """
 
 from collections.abc import Sequence
@@ -34,8 +35,9 @@ from smartmem.passes.lower.builder import (
 )
 from smartmem.passes.lower.contraction import sum_of_products
 from smartmem.passes.lower.registry import lowers
+from smartmem.passes.lower.taps import tapped
 from smartmem.passes.lower.windows import named_window, pad_physical
-from smartmem.passes.rules.windows import is_depthwise, is_product
+from smartmem.passes.rules.windows import is_depthwise, is_product, taps_of
 
 _CHANNELS_LAST = {
     1: linalg.Conv1DNwcWcfOp,
@@ -51,6 +53,9 @@ def conv(low: Lowering, op: Any) -> Any:
     groups = ir.IntegerAttr(op.attributes["groups"]).value
     if is_product(op):
         return _tiled(low, op, window)
+    taps = taps_of(op) if block_of(op) is not None else None
+    if taps is not None:
+        return tapped(low, op, taps)
     x = pad_physical(low, op, window, 0.0)
     if block_of(op) is not None and is_depthwise(op):
         return _depthwise(low, op, x, window)

@@ -58,6 +58,24 @@ class Routed(nn.Module):
         return torch.gather(repeated, 2, index)
 
 
+class Grouped(nn.Module):
+    """Grouped convolutions: with a residual sum, in steps, dilated, over rows, of two channels."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.kept = nn.Conv2d(16, 16, 3, padding=1, groups=4)
+        self.steps = nn.Conv2d(16, 24, 5, padding=2, groups=2, stride=2)
+        self.wide = nn.Conv2d(16, 16, 3, padding=2, dilation=2, groups=2, bias=False)
+        self.rows = nn.Conv2d(16, 8, (3, 1), padding=(2, 0), groups=2)
+        self.pairs = nn.Conv2d(16, 16, 3, groups=8)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        image = x.transpose(1, 2).unflatten(2, (4, 6))[:, :16]
+        kept = F.relu(self.kept(image)) + image
+        readers = (self.steps, self.wide, self.rows, self.pairs)
+        return kept, *(F.silu(reader(kept)) for reader in readers)
+
+
 class Shown(nn.Module):
     """Parts of a join, some with a border; a depthwise convolution whose result is renamed."""
 
@@ -75,7 +93,7 @@ class Shown(nn.Module):
 
 
 @pytest.mark.vulkan
-@pytest.mark.parametrize("kind", [Products, Rows, Routed, Shown])
+@pytest.mark.parametrize("kind", [Products, Rows, Routed, Grouped, Shown])
 @pytest.mark.parametrize("batch", [1, 2])
 def test_fused_kernels(kind: type[nn.Module], batch: int, compile_and_load: Compile) -> None:
     torch.manual_seed(0)

@@ -69,14 +69,14 @@ func.func @detour(%x: tensor<1x8x6x5xf32, #last>, %w: tensor<8x8x3x3xf32, #kerne
 #last = #layout.repr<array<i64: 0, 2, 3, 1>, [], [], "buffer">
 #kernel = #layout.repr<array<i64: 2, 3, 1, 0>, [], [], "buffer">
 
-// Channels that IREE cannot tile, groups, rows of a row-major image: no block.
+// Channels that IREE cannot tile, groups of two channels, rows of a row-major image: no block.
 
 // CHECK-LABEL: func.func @scalar_kernels
 // CHECK-NOT: block =
 // CHECK: return
-func.func @scalar_kernels(%x: tensor<1x8x6x5xf32, #last>, %w: tensor<6x8x3x3xf32, #kernel>, %d: tensor<8x4x3x3xf32, #kernel>, %r: tensor<1x8x6x5xf32>) -> (tensor<1x6x6x5xf32, #last>, tensor<1x8x6x5xf32, #last>, tensor<1x8x6x5xf32>) {
+func.func @scalar_kernels(%x: tensor<1x8x6x5xf32, #last>, %w: tensor<6x8x3x3xf32, #kernel>, %d: tensor<8x2x3x3xf32, #kernel>, %r: tensor<1x8x6x5xf32>) -> (tensor<1x6x6x5xf32, #last>, tensor<1x8x6x5xf32, #last>, tensor<1x8x6x5xf32>) {
   %0 = "layout.conv"(%x, %w) {dilations = array<i64: 1, 1>, groups = 1, pad_high = array<i64: 1, 1>, pad_low = array<i64: 1, 1>, strides = array<i64: 1, 1>} : (tensor<1x8x6x5xf32, #last>, tensor<6x8x3x3xf32, #kernel>) -> tensor<1x6x6x5xf32, #last>
-  %1 = "layout.conv"(%x, %d) {dilations = array<i64: 1, 1>, groups = 2, pad_high = array<i64: 1, 1>, pad_low = array<i64: 1, 1>, strides = array<i64: 1, 1>} : (tensor<1x8x6x5xf32, #last>, tensor<8x4x3x3xf32, #kernel>) -> tensor<1x8x6x5xf32, #last>
+  %1 = "layout.conv"(%x, %d) {dilations = array<i64: 1, 1>, groups = 4, pad_high = array<i64: 1, 1>, pad_low = array<i64: 1, 1>, strides = array<i64: 1, 1>} : (tensor<1x8x6x5xf32, #last>, tensor<8x2x3x3xf32, #kernel>) -> tensor<1x8x6x5xf32, #last>
   %2 = "layout.pool"(%r) {count_include_pad = false, dilations = array<i64: 1, 1>, kernel = array<i64: 3, 3>, kind = "max", pad_high = array<i64: 1, 1>, pad_low = array<i64: 1, 1>, strides = array<i64: 1, 1>} : (tensor<1x8x6x5xf32>) -> tensor<1x8x6x5xf32>
   return %0, %1, %2 : tensor<1x6x6x5xf32, #last>, tensor<1x8x6x5xf32, #last>, tensor<1x8x6x5xf32>
 }
@@ -325,4 +325,29 @@ func.func @registers(%x: tensor<1x8x6x5xf32, #last>, %w: tensor<8x8x3x3xf32, #ke
   %4 = "layout.elementwise"(%2) {fn = "abs", operandSegmentSizes = array<i32: 1, 0, 0>} : (tensor<1x8x6x5xf32, #last>) -> tensor<1x8x6x5xf32, #last>
   %5 = "layout.elementwise"(%3, %4) {fn = "add", operandSegmentSizes = array<i32: 1, 1, 0>} : (tensor<1x8x6x5xf32, #last>, tensor<1x8x6x5xf32, #last>) -> tensor<1x8x6x5xf32, #last>
   return %5 : tensor<1x8x6x5xf32, #last>
+}
+
+// -----
+
+#last = #layout.repr<array<i64: 0, 2, 3, 1>, [], [], "buffer">
+#kernel = #layout.repr<array<i64: 2, 3, 1, 0>, [], [], "buffer">
+
+// Groups of four channels are a chain of sums, with the functions of its result. Not so where the stride does not divide
+// the image. The chain's loops are finer than its dims, so the relayout at the end stands by itself.
+
+// CHECK-LABEL: func.func @groups
+// CHECK: "layout.conv"{{.*}}block = 0
+// CHECK-NEXT: "layout.elementwise"{{.*}}block = 0
+// CHECK-NEXT: "layout.relayout"
+// CHECK-NOT: block =
+// CHECK: return
+// CPU-LABEL: func.func @groups
+// CPU-NOT: block =
+// TILES-LABEL: func.func @groups
+func.func @groups(%x: tensor<1x8x6x5xf32, #last>, %w: tensor<8x4x3x3xf32, #kernel>) -> (tensor<1x8x6x5xf32>, tensor<1x8x3x3xf32, #last>) {
+  %0 = "layout.conv"(%x, %w) {dilations = array<i64: 1, 1>, groups = 2, pad_high = array<i64: 1, 1>, pad_low = array<i64: 1, 1>, strides = array<i64: 1, 1>} : (tensor<1x8x6x5xf32, #last>, tensor<8x4x3x3xf32, #kernel>) -> tensor<1x8x6x5xf32, #last>
+  %1 = "layout.elementwise"(%0) {fn = "relu", operandSegmentSizes = array<i32: 1, 0, 0>} : (tensor<1x8x6x5xf32, #last>) -> tensor<1x8x6x5xf32, #last>
+  %2 = "layout.relayout"(%1) : (tensor<1x8x6x5xf32, #last>) -> tensor<1x8x6x5xf32>
+  %3 = "layout.conv"(%x, %w) {dilations = array<i64: 1, 1>, groups = 2, pad_high = array<i64: 1, 1>, pad_low = array<i64: 1, 1>, strides = array<i64: 2, 2>} : (tensor<1x8x6x5xf32, #last>, tensor<8x4x3x3xf32, #kernel>) -> tensor<1x8x3x3xf32, #last>
+  return %2, %3 : tensor<1x8x6x5xf32>, tensor<1x8x3x3xf32, #last>
 }

@@ -72,3 +72,29 @@ func.func @log_softmax(%x: tensor<6x4x8xf32>) -> tensor<6x4x8xf32> {
   %0 = "layout.softmax"(%x) {dim = 2, log = true} : (tensor<6x4x8xf32>) -> tensor<6x4x8xf32>
   return %0 : tensor<6x4x8xf32>
 }
+
+// A grouped one is a chain of sums, one for each tap. What a tap of stride 2 reads is every other row and column, the
+// first of them a border; the reshape of the result stands behind the kernel.
+
+// CHECK-LABEL: func.func @grouped
+// CHECK: %[[X:.*]] = tensor.expand_shape {{.*}} into tensor<1x3x2x2x2x2x4xf32>
+// CHECK: %[[MADE:.*]] = "flow.dispatch.region"() ({
+// CHECK: %[[FIRST:.*]] = tensor.extract_slice %[[X]][0, 0, 1, 0, 1, 0, 0] [1, 2, 1, 1, 1, 2, 4]
+// CHECK: tensor.pad %[[FIRST]] low[0, 1, 1, 0, 0] high[0, 0, 0, 0, 0]
+// CHECK: %[[SUM:.*]] = linalg.generic {{.*}} outs({{.*}} : tensor<1x3x2x2x4xf32>)
+// CHECK: linalg.generic {{.*}} outs(%[[SUM]] : tensor<1x3x2x2x4xf32>)
+// CHECK-COUNT-7: linalg.generic
+// CHECK: linalg.generic
+// CHECK: arith.maximumf
+// CHECK: "flow.return"
+// CHECK: tensor.collapse_shape %[[MADE]] {{.*}} into tensor<1x3x2x8xf32>
+// CPU-LABEL: func.func @grouped
+// CPU-NOT: flow.dispatch.region
+func.func @grouped(%x: tensor<1x8x6x4xf32>, %w: tensor<8x4x3x3xf32>) -> tensor<1x8x3x2xf32> {
+  %l = "layout.relayout"(%x) : (tensor<1x8x6x4xf32>) -> tensor<1x8x6x4xf32, #layout.repr<array<i64: 0, 2, 3, 1>, [], [], "buffer">>
+  %k = "layout.relayout"(%w) : (tensor<8x4x3x3xf32>) -> tensor<8x4x3x3xf32, #layout.repr<array<i64: 2, 3, 1, 0>, [], [], "buffer">>
+  %0 = "layout.conv"(%l, %k) {dilations = array<i64: 1, 1>, groups = 2, pad_high = array<i64: 1, 1>, pad_low = array<i64: 1, 1>, strides = array<i64: 2, 2>} : (tensor<1x8x6x4xf32, #layout.repr<array<i64: 0, 2, 3, 1>, [], [], "buffer">>, tensor<8x4x3x3xf32, #layout.repr<array<i64: 2, 3, 1, 0>, [], [], "buffer">>) -> tensor<1x8x3x2xf32, #layout.repr<array<i64: 0, 2, 3, 1>, [], [], "buffer">>
+  %1 = "layout.elementwise"(%0) {fn = "relu", operandSegmentSizes = array<i32: 1, 0, 0>} : (tensor<1x8x3x2xf32, #layout.repr<array<i64: 0, 2, 3, 1>, [], [], "buffer">>) -> tensor<1x8x3x2xf32, #layout.repr<array<i64: 0, 2, 3, 1>, [], [], "buffer">>
+  %2 = "layout.relayout"(%1) : (tensor<1x8x3x2xf32, #layout.repr<array<i64: 0, 2, 3, 1>, [], [], "buffer">>) -> tensor<1x8x3x2xf32>
+  return %2 : tensor<1x8x3x2xf32>
+}

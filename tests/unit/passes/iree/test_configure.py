@@ -7,6 +7,7 @@ from unit.passes.iree import bodies
 
 from smartmem.passes.iree import phase_ir
 from smartmem.passes.iree.configure import configure
+from smartmem.passes.rules.kernels import KernelLimits
 from smartmem.passes.target import known_targets
 
 LIMITS = known_targets()["nvidia"].kernels
@@ -51,6 +52,57 @@ def test_a_contraction_is_configured() -> None:
     assert configured_ops(result.stream_ir) == ["linalg.generic"]
     assert f"workgroup_size = {list(config.threads)}" in result.stream_ir
     assert "tile_sizes = [[1, 1, 49, 32, 0], [1, 1, 7, 4, 0], [0, 0, 0, 0, 16]]" in result.stream_ir
+
+
+def chain(second: str = "mulf") -> str:
+    """Two sums over the same loops, [6, 2, 4] times [4, 2, 8], that add up in one result."""
+    loops = "(p, g, o, k)"
+    sums = [
+        f"""
+    %r{number} = linalg.generic {{
+      indexing_maps = [affine_map<{loops} -> (p, g, k)>, affine_map<{loops} -> (k, g, o)>,
+                       affine_map<{loops} -> (p, g, o)>],
+      iterator_types = ["parallel", "parallel", "parallel", "reduction"]
+    }} ins(%x{2 * number}, %x{2 * number + 1} : tensor<6x2x4xf32>, tensor<4x2x8xf32>)
+      outs(%{before} : tensor<6x2x8xf32>) {{
+    ^bb0(%a: f32, %b: f32, %s: f32):
+      %p = arith.{kind} %a, %b : f32
+      %t = arith.addf %s, %p : f32
+      linalg.yield %t : f32
+    }} -> tensor<6x2x8xf32>"""
+        for number, before, kind in ((0, "f", "mulf"), (1, "r0", second))
+    ]
+    body = f"""
+    %z = arith.constant 0.0 : f32
+    %e = tensor.empty() : tensor<6x2x8xf32>
+    %f = linalg.fill ins(%z : f32) outs(%e : tensor<6x2x8xf32>) -> tensor<6x2x8xf32>
+    {"".join(sums).replace("%r1", "%r")}
+"""
+    return bodies.module(["6x2x4xf32", "4x2x8xf32"] * 2, "6x2x8xf32", body)
+
+
+@pytest.mark.parametrize("limits", [LIMITS, None], ids=["with limits", "without"])
+def test_a_chain_of_sums_is_configured_as_one(limits: KernelLimits | None) -> None:
+    result = configure(chain(), limits)
+    (config,) = result.kernels.values()
+    assert (config.workgroup, config.thread, config.reduction) == (
+        (6, 2, 8, 0),
+        (1, 1, 4, 0),
+        (0, 0, 0, 4),
+    )
+    assert config.threads == (2, 2, 6)
+    assert configured_ops(result.stream_ir) == ["linalg.generic"]
+    module = phase_ir.parse(result.stream_ir)
+    tiled = ["lowering_config" in op.attributes for op in phase_ir.walk(module.operation)]
+    assert sum(tiled) == 1
+
+
+def test_sums_that_are_no_products_are_no_chain() -> None:
+    assert configure(chain("addf"), None).kernels == {}
+
+
+def test_without_limits_a_contraction_is_left_alone() -> None:
+    assert configure(contraction(), None).kernels == {}
 
 
 @pytest.mark.parametrize(

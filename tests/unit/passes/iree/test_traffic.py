@@ -40,6 +40,22 @@ def test_slice_counts_what_it_touches() -> None:
     assert traffic(module(["4x8xf32"], "2x8xf32", body)) == (64, 64)
 
 
+def test_boxes_that_overlap_count_their_tensor_once() -> None:
+    body = ""
+    for number, start in enumerate((0, 1, 2)):
+        kind = "!iree_tensor_ext.dispatch.tensor<readonly:tensor<4x8xf32>>"
+        body += f"    %s{number} = iree_tensor_ext.dispatch.tensor.load %b0, "
+        body += f"offsets = [{start}, 0], sizes = [2, 8], strides = [1, 1]"
+        body += f" : {kind} -> tensor<2x8xf32>\n"
+    body += elementwise(
+        [(f"%s{number}", "2x8xf32") for number in range(3)],
+        "2x8xf32",
+        "      %p = arith.addf %a, %b : f32\n      %q = arith.addf %p, %c : f32\n"
+        "      linalg.yield %q : f32",
+    )
+    assert traffic(module(["4x8xf32"], "2x8xf32", body)) == (4 * 4 * 8, 4 * 2 * 8)
+
+
 def test_embedding_reads_rows_not_the_table() -> None:
     body = elementwise(
         [("%x0", "4x8xi64")],
