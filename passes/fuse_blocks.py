@@ -42,6 +42,7 @@ from smartmem.dialects.layout.ops import (
     shape,
 )
 from smartmem.passes.analysis.blocks import block_of, mark, mark_row_kernel, most_live
+from smartmem.passes.analysis.reads import is_read_in_place
 from smartmem.passes.analysis.row_chains import Rows, with_producers
 from smartmem.passes.base import PassReport, block_ops, check_device, functions
 from smartmem.passes.eliminate_views import index_map_of
@@ -117,7 +118,7 @@ def _grown(anchor: Any, fits: Fits, places: Mapping[Any, float], tiles: int) -> 
         direct.discard(place)
         op = waiting[place]
         clean = not any(v in tainted for v in op.operation.operands)
-        free = clean and bool(op.operation.results)
+        free = clean and bool(op.operation.results) and not is_read_in_place(op)
         joins = free and block_of(op) is None and fits(op, inside)
         joins = joins and most_live([*members, op]) <= tiles
         (inside if joins else tainted).update(op.operation.results)

@@ -13,6 +13,7 @@ from smartmem.dialects.layout.ops import shape
 from smartmem.passes.analysis.blocks import block_of
 from smartmem.passes.analysis.estimate import grouping, is_gather
 from smartmem.passes.analysis.joins import producer
+from smartmem.passes.analysis.reads import is_read_in_place
 from smartmem.passes.base import block_ops, functions, place
 from smartmem.passes.rules.classes import Mapping, classify
 from smartmem.passes.rules.fusion import Combination, combine
@@ -101,6 +102,8 @@ def _verdict(
     if block is not None and block == block_of(reader):
         beyond = "; beyond the table, since lanes that share a row hold it"
         return True, f"one dispatch region, imposed on IREE{beyond if cell.colour == 'red' else ''}"
+    if isinstance(maker, ops.ElementwiseOp) and is_read_in_place(maker):
+        return True, "computed by the sum of products as it reads"
     if cell.colour == "red":
         return False, "never: what the first makes would be computed again for every reading"
     result = reader.operation.results[0]

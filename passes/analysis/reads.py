@@ -23,8 +23,8 @@ _READ = "read_in_place"
 
 
 def is_read_in_place(op: Any) -> bool:
-    """Whether ``op`` is a view that its readers read through, or a convolution that reads windows
-    where they lie (``fuse_reads``).
+    """Whether ``op`` is a view that its readers read through, a function of elements that its
+    reader computes, or a convolution that reads windows where they lie (``fuse_reads``).
     """
     return _READ in op.operation.attributes
 

@@ -26,6 +26,7 @@ from smartmem.dialects.layout.ops import (
 from smartmem.dialects.layouts import Layout
 from smartmem.passes.analysis.blocks import block_of
 from smartmem.passes.analysis.joins import producer
+from smartmem.passes.analysis.reads import is_read_in_place
 from smartmem.passes.rules.classes import movement
 
 Form = Literal["full", "kept", "stat"]
@@ -123,7 +124,8 @@ def with_producers(members: Sequence[Any], rows: Rows, places: Mapping[Any, floa
 def _may_join(op: Any, rows: Rows) -> bool:
     if isinstance(op, ReduceOp):
         return Rows.of(op) == rows
-    return isinstance(op, (ElementwiseOp, ViewOp)) and rows.form(_result(op)) is not None
+    elements = isinstance(op, (ElementwiseOp, ViewOp)) and not is_read_in_place(op)
+    return elements and rows.form(_result(op)) is not None
 
 
 def _less_epilogue(members: list[Any], rows: Rows) -> list[Any]:

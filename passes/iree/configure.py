@@ -60,7 +60,9 @@ def configure(
                 one.attributes["lowering_config"] = _tiles(config, one.context)
             set_config(sums[-1], config)
             kernels[phase_ir.symbol(function)] = config
-    for function, root, op in contractions(module.operation) if limits is not None else ():
+    for function, root, op in contractions(module.operation):
+        if limits is None:
+            break
         entry = tuned.find(op) if tuned else None
         known = entry is not None and (not entry.config or accepts(op, entry.config, limits))
         config = entry.config if entry and known else tile_contraction(op, limits)
@@ -115,9 +117,13 @@ def _root(function: Op) -> Op | None:
 
 
 def _contraction(op: Op) -> Contraction | None:
-    """``op`` as a sum of products of two operands, each axis of which is one loop; else None."""
+    """``op`` as a sum of products of two operands, each axis of which is one loop; else None.
+
+    Where a factor is computed of several operands, it is as large as the largest of them.
+    """
     inputs, outputs = phase_ir.structured_operands(op)
-    if len(inputs) != 2 or len(outputs) != 1 or not phase_ir.is_sum_of_products(op):
+    factors = phase_ir.factors(op)
+    if len(outputs) != 1 or factors is None:
         return None
     axes = [
         tuple(e.position for e in m.results if isinstance(e, ir.AffineDimExpr))
@@ -130,8 +136,8 @@ def _contraction(op: Op) -> Contraction | None:
     if len(extents) != loops:
         return None
     bits = max(phase_ir.element_bits(v.type) for v in inputs)
-    lhs, rhs, result = axes
-    return Contraction(tuple(extents[d] for d in range(loops)), lhs, rhs, result, bits)
+    lhs, rhs = (max((axes[i] for i in sorted(factor)), key=len) for factor in factors)
+    return Contraction(tuple(extents[d] for d in range(loops)), lhs, rhs, axes[-1], bits)
 
 
 def _tiling(config: KernelConfig) -> str:

@@ -27,7 +27,6 @@ _PIPELINE = re.compile(r"^#iree_gpu\.spirv_pipeline<(\w+)")
 _TILE_SIZES = re.compile(r"\btile_sizes = (\[\[[^<>]*?\]\])")
 _SUMS = ("arith.addf", "arith.addi")
 _PRODUCTS = ("arith.mulf", "arith.muli")
-_CASTS = ("arith.extf", "arith.extsi", "arith.extui")
 _STORAGE_BITS = {"index": 64, "i1": 8}
 
 
@@ -143,11 +142,38 @@ def iterator_types(op: Op) -> list[str]:
 
 
 def is_sum_of_products(op: Op) -> bool:
-    """Whether the body of a structured op is ``sum + a * b``, casts of the factors aside."""
-    body = [inner.name for inner in body_ops(op) if inner.name not in _CASTS]
-    return (
-        len(body) == 3 and body[0] in _PRODUCTS and body[1] in _SUMS and body[2] == "linalg.yield"
-    )
+    """Whether the body of a structured op is ``sum + f(a, ...) * g(b, ...)``."""
+    return factors(op) is not None
+
+
+def factors(op: Op) -> tuple[frozenset[int], frozenset[int]] | None:
+    """The numbers of the inputs that either factor of a sum of products is computed from; None for
+    any other structured op, and where the two share an input.
+    """
+    *_, last = body_ops(op)
+    block = last.parent.regions[0].blocks[0]
+    total = len(block.arguments) - 1
+    added = defining_op(last.operands[0]) if len(last.operands) == 1 else None
+    if added is None or added.name not in _SUMS:
+        return None
+    terms = [v for v in added.operands if argument_number(v, block) != total]
+    product = defining_op(terms[0]) if len(terms) == 1 else None
+    if product is None or product.name not in _PRODUCTS:
+        return None
+    lhs, rhs = (_inputs_of(v, block) for v in product.operands)
+    known = bool(lhs and rhs) and not lhs & rhs and total not in lhs | rhs
+    return (lhs, rhs) if known else None
+
+
+def _inputs_of(value: Value, block: Any) -> frozenset[int]:
+    """The arguments of ``block`` that ``value``, made in it, is computed from."""
+    number = argument_number(value, block)
+    if number is not None:
+        return frozenset([number])
+    op = defining_op(value)
+    if op is None or op.block != block:
+        return frozenset()
+    return frozenset[int]().union(*(_inputs_of(v, block) for v in op.operands))
 
 
 def structured_operands(op: Op) -> tuple[list[Value], list[Value]]:

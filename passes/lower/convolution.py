@@ -12,8 +12,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from smartmem.dialects._mlir import ir, linalg
-from smartmem.dialects.layout.ops import ConvOp, element_type, shape
+from smartmem.dialects.layout.ops import ConvOp, ElementwiseOp, element_type, shape
 from smartmem.passes.analysis.blocks import block_of
+from smartmem.passes.analysis.joins import producer
 from smartmem.passes.analysis.products import Patches
 from smartmem.passes.analysis.reads import is_read_in_place
 from smartmem.passes.analysis.windows import Window
@@ -34,6 +35,7 @@ from smartmem.passes.lower.builder import (
     widened,
 )
 from smartmem.passes.lower.contraction import sum_of_products
+from smartmem.passes.lower.factors import broadcast, function_of, itself
 from smartmem.passes.lower.registry import lowers
 from smartmem.passes.lower.taps import tapped
 from smartmem.passes.lower.windows import named_window, pad_physical
@@ -76,6 +78,9 @@ def _tiled(low: Lowering, op: Any, window: Window) -> Any:
     A window of one element is a contraction as it is.
     """
     patches = Patches.of(op)
+    maker = producer(op.input)
+    if isinstance(maker, ElementwiseOp) and is_read_in_place(maker):
+        return _of_function(low, op, maker, patches)
     axes = [[patches.extents[d] for d in loops] for loops in patches.image_axes]
     x, x_map = expanded(_cropped(low, op, window), axes), patches.image
     if any(size > 1 for size in window.kernel) and not is_read_in_place(op):
@@ -85,6 +90,26 @@ def _tiled(low: Lowering, op: Any, window: Window) -> Any:
         [x_map, patches.weight, patches.result],
         patches.extents,
         element_type(op.result),
+    )
+
+
+def _of_function(low: Lowering, op: Any, maker: ElementwiseOp, patches: Patches) -> Any:
+    """The matmul of an image that is not made, but computed where it is read."""
+    order = low.layout(op.input).order
+    along = {axis: patches.image_axes[place] for place, axis in enumerate(order)}
+    values: list[Any] = []
+    maps: list[tuple[int, ...]] = []
+    for v, held, axes in broadcast(low, maker):
+        loops = [along[axis] for axis in axes]
+        sizes = [[patches.extents[d] for d in dims_] for dims_ in loops]
+        values.append(expanded(low.value(v) if held is None else held, sizes))
+        maps.append(tuple(d for dims_ in loops for d in dims_))
+    return sum_of_products(
+        [*values, low.value(op.weight)],
+        [*maps, patches.weight, patches.result],
+        patches.extents,
+        element_type(op.result),
+        [(function_of(maker), len(values)), (itself, 1)],
     )
 
 

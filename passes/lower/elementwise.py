@@ -7,6 +7,7 @@ from typing import Any
 from smartmem.dialects._mlir import arith, ir, linalg
 from smartmem.dialects.layout.ops import ElementwiseOp, element_type, shape
 from smartmem.passes.analysis.joins import producer
+from smartmem.passes.analysis.reads import is_read_in_place
 from smartmem.passes.lower.builder import (
     Lowering,
     Operand,
@@ -33,7 +34,11 @@ ON_SCALARS = {**SCALARS, **FLOATS, **TRIGONOMETRY, **SPECIAL}
 
 @lowers(ElementwiseOp)
 def elementwise(low: Lowering, op: Any) -> Any:
-    """Loops follow the result's memory; broadcast operands drop the axes they repeat along."""
+    """Loops follow the result's memory; broadcast operands drop the axes they repeat along. What
+    its reader computes is not made.
+    """
+    if is_read_in_place(op):
+        return None
     target, element = shape(op.result), element_type(op.result)
     order = low.layout(op.result).order
     loops = {axis: position for position, axis in enumerate(order)}

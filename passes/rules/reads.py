@@ -139,7 +139,9 @@ def patches_in_place(op: ConvOp, device: DeviceKind, limits: KernelLimits | None
         return Verdict(False, "no tiles of ours for the target")
     if limits.shared_bytes:
         return Verdict(False, "tiles in shared memory want the sum in one loop")
-    product = _product_of(Patches.of(op))
+    patches = Patches.of(op)
+    maps = (patches.image, patches.weight, patches.result)
+    product = merged_product(maps, patches.extents)
     if product.extents[product.reductions[-1]] % _LANES:
         return Verdict(False, "its reader would read it in steps, not vec4")
     if tile_contraction(product, limits) is None:
@@ -147,16 +149,17 @@ def patches_in_place(op: ConvOp, device: DeviceKind, limits: KernelLimits | None
     return Verdict(True, "read in place by the sum of products")
 
 
-def _product_of(patches: Patches) -> Contraction:
-    """The loops that IREE meets: neighbours merged, and none of a single step."""
-    maps = (patches.image, patches.weight, patches.result)
-    groups = merge_groups(maps, len(patches.extents))
-    sizes = [prod(patches.extents[loop] for loop in group) for group in groups]
+def merged_product(maps: Sequence[Map], extents: Sequence[int]) -> Contraction:
+    """The loops that IREE meets: neighbours merged, and none of a single step. ``maps`` are the
+    loops along which the two operands and the result lie.
+    """
+    groups = merge_groups(maps, len(extents))
+    sizes = [prod(extents[loop] for loop in group) for group in groups]
     long = [i for i, size in enumerate(sizes) if size > 1]
     leaders = {groups[i][0]: number for number, i in enumerate(long)}
 
     def merged(loops: Map) -> Map:
         return tuple(leaders[loop] for loop in loops if loop in leaders)
 
-    image, weight, result = (merged(loops) for loops in maps)
-    return Contraction(tuple(sizes[i] for i in long), image, weight, result)
+    lhs, rhs, result = map(merged, maps)
+    return Contraction(tuple(sizes[i] for i in long), lhs, rhs, result)

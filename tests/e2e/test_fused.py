@@ -58,6 +58,24 @@ class Routed(nn.Module):
         return torch.gather(repeated, 2, index)
 
 
+class Gated(nn.Module):
+    """Squeeze and excitation: a channel's scale before a projection; functions of what others read,
+    too, before a product.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.squeeze, self.excite = nn.Conv2d(WIDTH, 4, 1), nn.Conv2d(4, WIDTH, 1)
+        self.project, self.mix = nn.Conv2d(WIDTH, 24, 1), nn.Linear(WIDTH, 16, bias=False)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        image = F.silu(x).transpose(1, 2).unflatten(2, (4, 6))
+        scale = F.relu(self.squeeze(image.mean((2, 3), keepdim=True)))
+        scaled = self.project(image * torch.sigmoid(self.excite(scale))) + 1
+        rows = F.relu(x)
+        return scaled, rows, self.mix(rows + 0.5), (rows * x[:, :1]) @ rows.transpose(1, 2)
+
+
 class Grouped(nn.Module):
     """Grouped convolutions: with a residual sum, in steps, dilated, over rows, of two channels."""
 
@@ -93,7 +111,7 @@ class Shown(nn.Module):
 
 
 @pytest.mark.vulkan
-@pytest.mark.parametrize("kind", [Products, Rows, Routed, Grouped, Shown])
+@pytest.mark.parametrize("kind", [Products, Rows, Routed, Gated, Grouped, Shown])
 @pytest.mark.parametrize("batch", [1, 2])
 def test_fused_kernels(kind: type[nn.Module], batch: int, compile_and_load: Compile) -> None:
     torch.manual_seed(0)

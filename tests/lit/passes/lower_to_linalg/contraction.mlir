@@ -47,3 +47,22 @@ func.func @half(%x: tensor<4x6xf16>, %w: tensor<6x8xf16>) -> tensor<4x8xf16> {
   %0 = "layout.contract"(%x, %w) {indexing_maps = [affine_map<(m, n, k) -> (m, k)>, affine_map<(m, n, k) -> (k, n)>, affine_map<(m, n, k) -> (m, n)>]} : (tensor<4x6xf16>, tensor<6x8xf16>) -> tensor<4x8xf16>
   return %0 : tensor<4x8xf16>
 }
+
+// -----
+
+// A function that its reader computes is not made: its operands are read along the loops they have, and constants are part
+// of the body.
+
+// CHECK-LABEL: func.func @factor
+// CHECK-SAME: %[[X:.*]]: tensor<6x8xf32>, %[[S:.*]]: tensor<8xf32>
+// CHECK-NOT: arith.maximumf
+// CHECK: linalg.generic {{.*}}"parallel", "parallel", "reduction"]} ins(%[[X]], %[[S]], %{{.*}} : tensor<6x8xf32>, tensor<8xf32>, tensor<8x4xf32>)
+// CHECK-NEXT: ^bb0(%[[A:.*]]: f32, %[[B:.*]]: f32, %[[C:.*]]: f32, %[[T:.*]]: f32):
+// CHECK-NEXT: %[[F:.*]] = arith.mulf %[[A]], %[[B]]
+// CHECK-NEXT: %[[P:.*]] = arith.mulf %[[F]], %[[C]]
+// CHECK-NEXT: arith.addf %[[T]], %[[P]]
+func.func @factor(%x: tensor<6x8xf32>, %s: tensor<8xf32>, %w: tensor<8x4xf32>) -> tensor<6x4xf32> {
+  %f = "layout.elementwise"(%x, %s) {fn = "mul", operandSegmentSizes = array<i32: 1, 1, 0>, read_in_place} : (tensor<6x8xf32>, tensor<8xf32>) -> tensor<6x8xf32>
+  %0 = "layout.contract"(%f, %w) {indexing_maps = [affine_map<(i, j, k) -> (i, k)>, affine_map<(i, j, k) -> (k, j)>, affine_map<(i, j, k) -> (i, j)>]} : (tensor<6x8xf32>, tensor<8x4xf32>) -> tensor<6x4xf32>
+  return %0 : tensor<6x4xf32>
+}

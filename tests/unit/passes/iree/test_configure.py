@@ -54,6 +54,17 @@ def test_a_contraction_is_configured() -> None:
     assert "tile_sizes = [[1, 1, 49, 32, 0], [1, 1, 7, 4, 0], [0, 0, 0, 0, 16]]" in result.stream_ir
 
 
+def test_a_function_of_an_operand_is_part_of_its_factor() -> None:
+    body = "%q = arith.maximumf %a, %z : f32\n %p = arith.mulf %q, %b : f32\n"
+    found = configure(contraction(body + "%t = arith.addf %s, %p : f32"), LIMITS)
+    assert found.kernels == configure(contraction(), LIMITS).kernels
+
+
+def test_factors_that_share_an_operand_are_no_product_of_two() -> None:
+    body = "%q = arith.addf %a, %b : f32\n %p = arith.mulf %q, %b : f32\n"
+    assert configure(contraction(body + "%t = arith.addf %s, %p : f32"), LIMITS).kernels == {}
+
+
 def chain(second: str = "mulf") -> str:
     """Two sums over the same loops, [6, 2, 4] times [4, 2, 8], that add up in one result."""
     loops = "(p, g, o, k)"
