@@ -2,7 +2,9 @@
 
 Tensors are static, ranked and named by logical dims; how they lie in memory is their encoding
 (``#layout.repr``), so an op's meaning never depends on a layout. Each verifier recomputes the
-result's shape from ``shapes.py``.
+result's shape from ``shapes.py``. Floats are held in f32 or in a half type, tensor by tensor: an op
+that computes takes operands in either, computes in f32 what half types would round, and rounds as
+it writes; one that moves elements gives the type that it takes.
 
 Families: structure (weight, view, relayout, pad, concat), elementwise, contraction, convolution,
 pooling, reduction, normalization (softmax, layer_norm), attention, indexing (gather,
@@ -82,6 +84,25 @@ def _same_elements(values: Sequence[Any], what: str) -> None:
     elements = [str(element_type(v)) for v in values]
     if len(set(elements)) > 1:
         raise ValueError(f"{what} have different element types {elements}")
+
+
+def _is_float(element: Any) -> bool:
+    """Whether ``element`` is a float in which tensors may be held, whatever an op computes in."""
+    return isinstance(element, (ir.F32Type, ir.F16Type, ir.BF16Type))
+
+
+def _alike_elements(values: Sequence[Any], what: str) -> None:
+    """ValueError unless all have one element type, or are floats, which ops widen as they read."""
+    if not all(_is_float(element_type(v)) for v in values):
+        _same_elements(values, what)
+
+
+def _expect_like(op: Any, expected: tuple[int, ...], source: Any) -> None:
+    """``_expect`` of the element type of ``source``; a float may be rounded to another as it is
+    written.
+    """
+    floats = _is_float(element_type(source)) and _is_float(element_type(op.results[0]))
+    _expect(op, expected, None if floats else element_type(source))
 
 
 def _choice(op: Any, name: str, choices: Sequence[str]) -> str:
@@ -219,14 +240,17 @@ def _check_elementwise(op: Any) -> None:
     if len(op.operands) != function.arity:
         raise ValueError(f"{name} takes {function.arity} operands, got {len(op.operands)}")
     values = list(op.operands)[1:] if name == "where" else list(op.operands)
-    _same_elements(values, f"operands of {name}")
+    _alike_elements(values, f"operands of {name}")
     boolean = ir.IntegerType.get_signless(1)
     if name in ("where", "logical_not") and element_type(op.operands[0]) != boolean:
         raise ValueError(
             f"the first operand of {name} is {element_type(op.operands[0])}, expected i1"
         )
-    element = {"same": element_type(values[0]), "bool": boolean, "any": None}[function.result]
-    _expect(op, shapes.broadcast([shape(v) for v in op.operands]), element)
+    expected = shapes.broadcast([shape(v) for v in op.operands])
+    if function.result == "same":
+        _expect_like(op, expected, values[0])
+    else:
+        _expect(op, expected, boolean if function.result == "bool" else None)
 
 
 class ElementwiseOp(LayoutDialect.Operation, name="elementwise", traits=[ext.Pure]):
@@ -243,13 +267,9 @@ class ElementwiseOp(LayoutDialect.Operation, name="elementwise", traits=[ext.Pur
 
 
 def _check_contract(op: Any) -> None:
-    _same_elements(op.operands, "operands")
+    _alike_elements(op.operands, "operands")
     maps, rank = contraction_dims(op.attributes["indexing_maps"])
-    _expect(
-        op,
-        shapes.contract([shape(v) for v in op.operands], maps, rank),
-        element_type(op.operands[0]),
-    )
+    _expect_like(op, shapes.contract([shape(v) for v in op.operands], maps, rank), op.operands[0])
 
 
 class ContractOp(LayoutDialect.Operation, name="contract", traits=[ext.Pure]):
@@ -266,7 +286,7 @@ class ContractOp(LayoutDialect.Operation, name="contract", traits=[ext.Pure]):
 
 def _check_conv(op: Any) -> None:
     x, weight = op.operands
-    _same_elements([x, weight], "input and weight")
+    _alike_elements([x, weight], "input and weight")
     expected = shapes.conv(
         shape(x),
         shape(weight),
@@ -276,7 +296,7 @@ def _check_conv(op: Any) -> None:
         _ints(op, "pad_high"),
         _integer(op, "groups"),
     )
-    _expect(op, expected, element_type(x))
+    _expect_like(op, expected, x)
 
 
 class ConvOp(LayoutDialect.Operation, name="conv", traits=[ext.Pure]):
@@ -296,7 +316,7 @@ class ConvOp(LayoutDialect.Operation, name="conv", traits=[ext.Pure]):
 
 
 def _check_pool(op: Any) -> None:
-    _choice(op, "kind", POOL_KINDS)
+    kind = _choice(op, "kind", POOL_KINDS)
     expected = shapes.pool(
         shape(op.operands[0]),
         _ints(op, "kernel"),
@@ -305,7 +325,10 @@ def _check_pool(op: Any) -> None:
         _ints(op, "pad_low"),
         _ints(op, "pad_high"),
     )
-    _expect(op, expected, element_type(op.operands[0]))
+    if kind == "avg":
+        _expect_like(op, expected, op.operands[0])
+    else:
+        _expect(op, expected, element_type(op.operands[0]))
 
 
 class PoolOp(LayoutDialect.Operation, name="pool", traits=[ext.Pure]):
@@ -328,9 +351,7 @@ def _check_reduce(op: Any) -> None:
     kind = _choice(op, "kind", REDUCE_KINDS)
     if kind in ("any", "all") and element_type(op.operands[0]) != ir.IntegerType.get_signless(1):
         raise ValueError(f"{kind} reduces i1, got {element_type(op.operands[0])}")
-    _expect(
-        op, shapes.reduce(shape(op.operands[0]), _ints(op, "dims")), element_type(op.operands[0])
-    )
+    _expect_like(op, shapes.reduce(shape(op.operands[0]), _ints(op, "dims")), op.operands[0])
 
 
 class ReduceOp(LayoutDialect.Operation, name="reduce", traits=[ext.Pure]):
@@ -347,7 +368,7 @@ def _check_softmax(op: Any) -> None:
     rank = len(shape(op.operands[0]))
     if not 0 <= _integer(op, "dim") < rank:
         raise ValueError(f"dim {_integer(op, 'dim')} is outside rank {rank}")
-    _expect(op, shape(op.operands[0]), element_type(op.operands[0]))
+    _expect_like(op, shape(op.operands[0]), op.operands[0])
 
 
 class SoftmaxOp(LayoutDialect.Operation, name="softmax", traits=[ext.Pure]):
@@ -368,7 +389,7 @@ def _check_layer_norm(op: Any) -> None:
     for value in affine:
         if shape(value) != shape(x)[-count:]:
             raise ValueError(f"weight and bias are {shape(value)}, expected {shape(x)[-count:]}")
-    _expect(op, shape(x), element_type(x))
+    _expect_like(op, shape(x), x)
 
 
 class LayerNormOp(LayoutDialect.Operation, name="layer_norm", traits=[ext.Pure]):
@@ -387,13 +408,14 @@ class LayerNormOp(LayoutDialect.Operation, name="layer_norm", traits=[ext.Pure])
 
 def _check_attention(op: Any) -> None:
     query, key, value, *mask = op.operands
-    _same_elements([query, key, value], "query, key and value")
-    if mask and element_type(mask[0]) not in (ir.IntegerType.get_signless(1), element_type(query)):
-        raise ValueError(f"mask is {element_type(mask[0])}, expected i1 or {element_type(query)}")
+    _alike_elements([query, key, value], "query, key and value")
+    kinds = [element_type(v) for v in mask]
+    if not all(kind == ir.IntegerType.get_signless(1) or _is_float(kind) for kind in kinds):
+        raise ValueError(f"mask is {kinds[0]}, expected i1 or {element_type(query)}")
     expected = shapes.attention(
         shape(query), shape(key), shape(value), shape(mask[0]) if mask else None
     )
-    _expect(op, expected, element_type(query))
+    _expect_like(op, expected, query)
     if not 1 <= _integer(op, "keys") <= shape(key)[-2]:
         raise ValueError(f"keys is {_integer(op, 'keys')}, of {shape(key)[-2]} keys")
 

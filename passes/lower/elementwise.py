@@ -1,4 +1,9 @@
-"""Elementwise functions: one ``linalg.generic`` in the physical order of the result."""
+"""Elementwise functions: one ``linalg.generic`` in the physical order of the result.
+
+Halves are computed with in f32 and rounded once, as PyTorch does, but for the functions that give
+the same either way (``rules/precision.py``). The same holds where operands and result are held in
+different floats.
+"""
 
 from collections.abc import Sequence
 from itertools import accumulate
@@ -21,9 +26,10 @@ from smartmem.passes.lower.builder import (
 )
 from smartmem.passes.lower.floats import FLOATS
 from smartmem.passes.lower.registry import lowers
-from smartmem.passes.lower.scalars import SCALARS, cast, compare, select
+from smartmem.passes.lower.scalars import SCALARS, cast, compare, is_float, select
 from smartmem.passes.lower.special import SPECIAL
 from smartmem.passes.lower.trigonometry import TRIGONOMETRY
+from smartmem.passes.rules.precision import ROUNDS_ALIKE
 
 # A constant of few runs is chosen by position: constants in memory would be one more thing to bind,
 # which our executor knows for weights alone.
@@ -52,7 +58,7 @@ def elementwise(low: Lowering, op: Any) -> Any:
     def body(*values: Any) -> Any:
         given = iter(values)
         last = loops.get(len(target) - 1, 0)
-        items = [next(given) if own is None else _item(own, groups, last, element) for own in runs]
+        items = [next(given) if own is None else _item(own, groups, last) for own in runs]
         return on_elements(op, items)
 
     return reassociated(pointwise(fine, sizes, element, body), _axes(groups))
@@ -76,12 +82,11 @@ def _runs(value: Any, target: Sequence[int]) -> list[tuple[int, float]] | None:
     return [(end, items[end - 1]) for end in ends] if len(ends) <= _MOST_RUNS else None
 
 
-def _item(
-    runs: Sequence[tuple[int, float]], groups: Sequence[Sequence[int]], dim: int, element: Any
-) -> Any:
-    """The element of a constant of ``runs`` at the position in dim ``dim``, computed in the loops
-    of its group.
+def _item(runs: Sequence[tuple[int, float]], groups: Sequence[Sequence[int]], dim: int) -> Any:
+    """The element of an f32 constant of ``runs`` at the position in dim ``dim``, computed in the
+    loops of its group.
     """
+    element = ir.F32Type.get()
     *before, (_, chosen) = runs
     item = constant(chosen, element)
     place = index_constant(0)
@@ -136,6 +141,27 @@ def _axes(groups: Sequence[Sequence[int]]) -> list[list[int]]:
 def on_elements(op: Any, values: Sequence[Any]) -> Any:
     """The function of an elementwise op on one element of each operand."""
     fn = ir.StringAttr(op.attributes["fn"]).value
+    element = element_type(op.result)
     if fn == "cast":
-        return cast(values[0], element_type(op.result))
-    return ON_SCALARS[fn](*values)
+        return cast(values[0], element)
+    kind = _computed_in(fn, element, values)
+    if kind is None:
+        return ON_SCALARS[fn](*values)
+    made = ON_SCALARS[fn](*(cast(v, kind) if is_float(v) else v for v in values))
+    return cast(made, element) if made.type == kind else made
+
+
+def _computed_in(fn: str, element: Any, values: Sequence[Any]) -> Any | None:
+    """The float type that ``fn`` is computed in; None where operands and result are of one type and
+    it is that.
+    """
+    floats = [v.type for v in values if is_float(v)]
+    held = [*floats, element] if not isinstance(element, ir.IntegerType) else floats
+    if not floats:
+        return None
+    alike = all(kind == held[0] for kind in held)
+    half = ir.FloatType(held[0]).width < 32
+    if alike and (not half or fn in ROUNDS_ALIKE):
+        return None
+    wide = ir.F64Type.get() if ir.F64Type.get() in held else ir.F32Type.get()
+    return None if alike and held[0] == wide else wide

@@ -327,3 +327,29 @@ func.func @scan_of_unknown_kind(%x: tensor<4x6xf32>) {
   %0 = "layout.scan"(%x) {dim = 0, kind = "mean"} : (tensor<4x6xf32>) -> tensor<4x6xf32>
   return
 }
+
+// -----
+
+// What moves elements gives the type that it takes.
+
+// CHECK: error: {{.*}}layout.concat: operands have different element types ['f32', 'f16']
+func.func @joined_floats_of_two_types(%x: tensor<4x6xf32>, %h: tensor<4x6xf16>) {
+  %0 = "layout.concat"(%x, %h) {dim = 0} : (tensor<4x6xf32>, tensor<4x6xf16>) -> tensor<8x6xf32>
+  return
+}
+
+// -----
+
+// CHECK: error: {{.*}}layout.softmax: result has element type i32, expected f32
+func.func @softmax_to_integers(%x: tensor<4x6xf32>) {
+  %0 = "layout.softmax"(%x) {dim = 1, log = false} : (tensor<4x6xf32>) -> tensor<4x6xi32>
+  return
+}
+
+// -----
+
+// CHECK: error: {{.*}}layout.pool: result has element type f16, expected f32
+func.func @largest_elements_of_another_type(%x: tensor<1x8x6x5xf32>) {
+  %0 = "layout.pool"(%x) {kind = "max", kernel = array<i64: 2, 2>, strides = array<i64: 2, 2>, dilations = array<i64: 1, 1>, pad_low = array<i64: 0, 0>, pad_high = array<i64: 0, 0>, count_include_pad = true} : (tensor<1x8x6x5xf32>) -> tensor<1x8x3x2xf16>
+  return
+}

@@ -97,3 +97,17 @@ func.func @positions(%x: tensor<4x6xf32>, %at: tensor<4x2xi32>, %rows: tensor<3x
   %5 = "layout.arg_reduce"(%4) {dim = 1, kind = "min"} : (tensor<4x6xi32>) -> tensor<4xi32>
   return %5 : tensor<4xi32>
 }
+
+// -----
+
+// Ops that compute read and write floats of different types.
+
+// CHECK-LABEL: func.func @floats_of_their_own
+// CHECK-COUNT-6: f16
+func.func @floats_of_their_own(%x: tensor<4x6xf32>, %w: tensor<8x6xf16>) -> tensor<4xf16> {
+  %0 = "layout.contract"(%x, %w) {indexing_maps = [affine_map<(m, n, k) -> (m, k)>, affine_map<(m, n, k) -> (n, k)>, affine_map<(m, n, k) -> (m, n)>]} : (tensor<4x6xf32>, tensor<8x6xf16>) -> tensor<4x8xf16>
+  %1 = "layout.softmax"(%0) {dim = 1, log = false} : (tensor<4x8xf16>) -> tensor<4x8xf32>
+  %2 = "layout.elementwise"(%0, %1) {fn = "mul", operandSegmentSizes = array<i32: 1, 1, 0>} : (tensor<4x8xf16>, tensor<4x8xf32>) -> tensor<4x8xf32>
+  %3 = "layout.reduce"(%2) {dims = array<i64: 1>, kind = "sum"} : (tensor<4x8xf32>) -> tensor<4xf16>
+  return %3 : tensor<4xf16>
+}

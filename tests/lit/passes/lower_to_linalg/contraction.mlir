@@ -66,3 +66,17 @@ func.func @factor(%x: tensor<6x8xf32>, %s: tensor<8xf32>, %w: tensor<8x4xf32>) -
   %0 = "layout.contract"(%f, %w) {indexing_maps = [affine_map<(i, j, k) -> (i, k)>, affine_map<(i, j, k) -> (k, j)>, affine_map<(i, j, k) -> (i, j)>]} : (tensor<6x8xf32>, tensor<8x4xf32>) -> tensor<6x4xf32>
   return %0 : tensor<6x4xf32>
 }
+
+// -----
+
+// Operands and result in floats of their own: widened as they are read, summed in f32.
+
+// CHECK-LABEL: func.func @mixed
+// CHECK: ins(%{{.*}}, %{{.*}} : tensor<4x6xf32>, tensor<8x6xf16>) outs(%{{.*}} : tensor<4x8xf32>)
+// CHECK-NEXT: ^bb0(%{{.*}}: f32, %[[B:.*]]: f16, %{{.*}}: f32):
+// CHECK-NEXT: arith.extf %[[B]] : f16 to f32
+// CHECK: arith.truncf %{{.*}} : f32 to f16
+func.func @mixed(%x: tensor<4x6xf32>, %w: tensor<8x6xf16>) -> tensor<4x8xf16> {
+  %0 = "layout.contract"(%x, %w) {indexing_maps = [affine_map<(m, n, k) -> (m, k)>, affine_map<(m, n, k) -> (n, k)>, affine_map<(m, n, k) -> (m, n)>]} : (tensor<4x6xf32>, tensor<8x6xf16>) -> tensor<4x8xf16>
+  return %0 : tensor<4x8xf16>
+}

@@ -76,3 +76,25 @@ func.func @runs(%x: tensor<3x4xf32>) -> tensor<3x4xf32> {
   %0 = "layout.elementwise"(%x, %s) {fn = "mul", operandSegmentSizes = array<i32: 1, 1, 0>} : (tensor<3x4xf32>, tensor<4xf32>) -> tensor<3x4xf32>
   return %0 : tensor<3x4xf32>
 }
+
+// -----
+
+// What rounds between is computed in f32 and rounded once; a sum of halves is the same in half.
+// Floats of different types meet in f32, and a comparison of halves asks nothing wider.
+
+// CHECK-LABEL: func.func @halves
+// CHECK: arith.extf %{{.*}} : f16 to f32
+// CHECK: math.exp %{{.*}} : f32
+// CHECK: arith.truncf %{{.*}} : f32 to f16
+// CHECK: arith.addf %{{.*}} : f16
+// CHECK: arith.cmpf ogt, %{{.*}} : f16
+// CHECK: %[[WIDE:.*]] = arith.extf %{{.*}} : f16 to f32
+// CHECK: %[[SUM:.*]] = arith.addf %[[WIDE]], %{{.*}} : f32
+// CHECK: arith.truncf %[[SUM]] : f32 to f16
+func.func @halves(%a: tensor<4xf16>, %b: tensor<4xf16>, %c: tensor<4xf32>) -> (tensor<4xf16>, tensor<4xf16>, tensor<4xi1>, tensor<4xf16>) {
+  %0 = "layout.elementwise"(%a) {fn = "exp", operandSegmentSizes = array<i32: 1, 0, 0>} : (tensor<4xf16>) -> tensor<4xf16>
+  %1 = "layout.elementwise"(%a, %b) {fn = "add", operandSegmentSizes = array<i32: 1, 1, 0>} : (tensor<4xf16>, tensor<4xf16>) -> tensor<4xf16>
+  %2 = "layout.elementwise"(%a, %b) {fn = "gt", operandSegmentSizes = array<i32: 1, 1, 0>} : (tensor<4xf16>, tensor<4xf16>) -> tensor<4xi1>
+  %3 = "layout.elementwise"(%a, %c) {fn = "add", operandSegmentSizes = array<i32: 1, 1, 0>} : (tensor<4xf16>, tensor<4xf32>) -> tensor<4xf16>
+  return %0, %1, %2, %3 : tensor<4xf16>, tensor<4xf16>, tensor<4xi1>, tensor<4xf16>
+}
