@@ -12,17 +12,21 @@ from smartmem.dialects.layouts import Layout
 
 @dataclass(frozen=True)
 class ArchiveEntry:
-    """Entry ``name`` holds the weights ``keys``, joined along ``dim``, packed as ``layout``."""
+    """Entry ``name`` holds the weights ``keys``, joined along ``dim``, packed as ``layout``;
+    ``rounded``: in float16, whatever they were.
+    """
 
     name: str
     keys: tuple[str, ...]
     dim: int
     layout: Layout
+    rounded: bool = False
 
     def held(self, weights: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
         """The array before it is packed, from all arrays by key."""
         parts = [weights[key] for key in self.keys]
-        return parts[0] if len(parts) == 1 else np.concatenate(parts, self.dim)
+        whole = parts[0] if len(parts) == 1 else np.concatenate(parts, self.dim)
+        return whole.astype(np.float16) if self.rounded else whole
 
     def packed(self, weights: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
         """The array as it lies in the archive, from all arrays by key."""
@@ -30,4 +34,5 @@ class ArchiveEntry:
 
     def size_bytes(self, weights: Mapping[str, NDArray[Any]]) -> int:
         """Bytes of the entry."""
-        return sum(weights[key].nbytes for key in self.keys)
+        parts = [weights[key] for key in self.keys]
+        return sum(2 * part.size if self.rounded else part.nbytes for part in parts)

@@ -59,6 +59,11 @@ def place(location: Any) -> str:
     return f"{line} ({module})" if module else line
 
 
+def module_of(location: Any) -> str:
+    """The path of the PyTorch module that an op comes from; empty where it is not known."""
+    return location.name_str if isinstance(location, ir.NameLoc) else ""
+
+
 def result_bytes(value: Any) -> int:
     """Bytes of a static tensor value, sub-byte elements counted as one byte each."""
     tensor_type = ir.RankedTensorType(value.type)

@@ -19,17 +19,23 @@ from smartmem.passes.rewrite_scales import RewriteScalesPass
 from smartmem.passes.rules.kernels import KernelLimits
 from smartmem.passes.select_layouts import SelectLayoutsPass
 from smartmem.passes.select_paddings import SelectPaddingsPass
+from smartmem.passes.select_precision import SelectPrecisionPass
 from smartmem.passes.target import DeviceKind
 from smartmem.passes.verify_lowered import VerifyLoweredPass
 from smartmem.spelling import did_you_mean
 
 
 def layout_passes(
-    device: DeviceKind, target: str = "generic", *, fast_math: bool = False
+    device: DeviceKind,
+    target: str = "generic",
+    *,
+    fast_math: bool = False,
+    precision: SelectPrecisionPass | None = None,
 ) -> list[Pass]:
     """From the imported graph to a layout for every tensor; ``target`` names the device.
 
     ``fast_math``: whether arithmetic may be rewritten in ways that change rounding.
+    ``precision``: what makes tensors halves, for a model that is compiled so.
     """
     return [
         # First: what is left of a chain of views is one index map, so later passes see real
@@ -59,6 +65,9 @@ def layout_passes(
         # After elimination, which may leave no concat; before selection, which may then choose the
         # layout of what is assembled. Per device: copies are cheap on a CPU.
         FuseJoinsPass(device=device),
+        # After all that rewrites ops or asks what type they have; before layouts, which the loads
+        # of a weight in either type then get each by itself.
+        *([precision] if precision else []),
         # After elimination: fewer views are left to choose a layout for, and weights' readers are
         # final.
         SelectLayoutsPass(),

@@ -16,6 +16,7 @@ from smartmem.passes.rewrite_algebra import RewriteAlgebraPass
 from smartmem.passes.rewrite_scales import RewriteScalesPass
 from smartmem.passes.select_layouts import SelectLayoutsPass
 from smartmem.passes.select_paddings import SelectPaddingsPass
+from smartmem.passes.select_precision import SelectPrecisionPass
 from smartmem.passes.verify_lowered import VerifyLoweredPass
 
 PASSES: dict[str, Callable[..., Pass]] = {
@@ -29,6 +30,7 @@ PASSES: dict[str, Callable[..., Pass]] = {
         RewriteScalesPass,
         SelectPaddingsPass,
         FuseJoinsPass,
+        SelectPrecisionPass,
         SelectLayoutsPass,
         PackTexturesPass,
         FuseReadsPass,

@@ -217,7 +217,7 @@ RULES = (
         ops.WeightOp,
         _f32_weight,
         "weights are float32 on a target that stores float16",
-        "model.half(): half the bytes to hold and to read; sums are kept in float32",
+        "compile with --precision fp16: half the bytes to hold and to read; sums stay in float32",
         "arithmetic: 2 bytes an element instead of 4",
     ),
 )

@@ -7,7 +7,13 @@ from smartmem.dialects._mlir import ir
 from smartmem.dialects.archive import ArchiveEntry
 from smartmem.dialects.layout import build
 from smartmem.dialects.layout.attributes import with_repr
-from smartmem.dialects.layout.weights import again, archive_entries, entry_of, stack
+from smartmem.dialects.layout.weights import (
+    again,
+    archive_entries,
+    entry_of,
+    round_to_half,
+    stack,
+)
 from smartmem.dialects.layouts import Layout, Repr
 
 LAST = Layout((1, 0))
@@ -51,3 +57,21 @@ def test_stacked_weights_are_one_entry_in_any_layout() -> None:
     assert plain.size_bytes(weights) == 18 * 8
     np.testing.assert_array_equal(plain.held(weights), np.concatenate([*weights.values()]))
     np.testing.assert_array_equal(packed.layout.pack(packed.held(weights)), plain.held(weights).T)
+
+
+def test_a_rounded_weight_is_an_entry_of_its_own() -> None:
+    weights = {"a": np.array([[1.0, 1 / 3], [65504.0, 1e-9]], np.float32)}
+    with layout.context():
+        module = ir.Module.create()
+        with ir.InsertionPoint(module.body):
+            build.weight("a", (2, 2), ir.F32Type.get())
+            rounded = build.weight("a", (2, 2), ir.F32Type.get())
+            round_to_half(rounded.owner.opview)
+            held = ir.RankedTensorType.get([2, 2], ir.F16Type.get())
+            assert rounded.type == held
+            again(rounded.owner.opview, with_repr(held, Repr(LAST, "buffer")))
+        plain, half, turned = archive_entries(module)
+    assert [plain.name, half.name, turned.name] == ["a", "a:f16", "a:f16@[1, 0]"]
+    assert (plain.size_bytes(weights), half.size_bytes(weights)) == (16, 8)
+    assert plain.held(weights).dtype == np.float32
+    np.testing.assert_array_equal(half.held(weights), weights["a"].astype(np.float16))

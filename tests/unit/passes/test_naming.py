@@ -15,6 +15,7 @@ from smartmem.passes.lower import families as lowering_families
 from smartmem.passes.lower.registry import RULES
 from smartmem.passes.registry import PASSES
 from smartmem.passes.rules import layouts
+from smartmem.passes.select_precision import SelectPrecisionPass
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -40,7 +41,8 @@ def test_every_pass_file_is_registered() -> None:
 
 
 def test_every_pass_stands_in_the_pipeline() -> None:
-    steps = [*pipeline.layout_passes("vulkan"), *pipeline.lowering_passes("vulkan")]
+    laying_out = pipeline.layout_passes("vulkan", precision=SelectPrecisionPass())
+    steps = [*laying_out, *pipeline.lowering_passes("vulkan")]
     assert {step.name for step in steps} == set(PASSES)
 
 
