@@ -20,10 +20,12 @@ from typing import Any
 import torch
 from torch._dynamo.convert_frame import compile_lock
 
+from smartmem.compiler import check_precision
 from smartmem.errors import UserError
 from smartmem.frontend.fallback import publish
 from smartmem.frontend.islands import build, storage
 from smartmem.runtime import devices
+from smartmem.runtime.manifest import Precision
 from smartmem.spelling import did_you_mean
 
 logger = logging.getLogger(__name__)
@@ -44,12 +46,14 @@ class Options:
     "version" trusts PyTorch's version counters, which edits through ``.data`` do not move.
     strict: an op that cannot be compiled is an error, with a table of all, and never runs in eager.
     fast_math: arithmetic may be rewritten in ways that change rounding (docs/rewriting.md).
+    precision: "fp16" holds float32 tensors as halves inside (docs/precision.md).
     """
 
     device: str = "auto"
     check_parameters: str = "content"
     strict: bool = False
     fast_math: bool = False
+    precision: Precision = "fp32"
 
     @classmethod
     def of(cls, given: Mapping[str, Any] | None) -> "Options":
@@ -69,6 +73,7 @@ class Options:
         for name in ("strict", "fast_math"):
             if not isinstance(getattr(options, name), bool):
                 raise UserError(f"{name} is True or False, not {getattr(options, name)!r}")
+        check_precision(options.precision)
         return options
 
 
@@ -153,6 +158,7 @@ class _Plan:
                 folder=folder,
                 strict=options.strict,
                 fast_math=options.fast_math,
+                precision=options.precision,
             )
         except BaseException:
             self.close()

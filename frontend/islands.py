@@ -26,6 +26,7 @@ from smartmem.frontend.fallback import CompileReport
 from smartmem.frontend.partition import Part, Split, flops, flops_of, is_call, split
 from smartmem.frontend.source import source_of
 from smartmem.runtime.devices import Device
+from smartmem.runtime.manifest import Precision
 from smartmem.runtime.session import Session, load
 
 logger = logging.getLogger(__name__)
@@ -54,6 +55,7 @@ def build(
     folder: Path,
     strict: bool,
     fast_math: bool,
+    precision: Precision,
 ) -> Built:
     """``graph`` for arguments like these, its artefacts in ``folder``.
 
@@ -74,7 +76,7 @@ def build(
     for part in pieces.parts:
         session = None
         try:
-            session = _compile(part, device, folder, fast_math=fast_math)
+            session = _compile(part, device, folder, fast_math=fast_math, precision=precision)
         except DeviceError:
             raise
         except Exception as error:
@@ -128,12 +130,20 @@ def _share_memory(arguments: Sequence[Any]) -> bool:
     return len(set(map(storage, dense))) < len(dense)
 
 
-def _compile(part: Part, device: Device, folder: Path, *, fast_math: bool) -> Session:
+def _compile(
+    part: Part, device: Device, folder: Path, *, fast_math: bool, precision: Precision
+) -> Session:
     from smartmem.compiler import compile_model
 
     out = folder / f"{part.name}.smartmem"
-    targets = (device.target,)
-    compile_model(part.module, part.examples, targets=targets, out=out, fast_math=fast_math)
+    compile_model(
+        part.module,
+        part.examples,
+        targets=(device.target,),
+        out=out,
+        fast_math=fast_math,
+        precision=precision,
+    )
     return load(out, device=device.uri)
 
 

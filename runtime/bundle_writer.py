@@ -38,6 +38,7 @@ from smartmem.runtime.manifest import (
     VMFB_FILE,
     WEIGHTS_FILE,
     Manifest,
+    Precision,
     TargetEntry,
     TensorSpec,
     WeightsEntry,
@@ -124,6 +125,7 @@ class BundleWriter:
         fast_math: bool = False,
         stream: StreamFile | None = None,
         budget_bytes: int | None = None,
+        precision: Precision = "fp32",
     ) -> None:
         """Stores one compiled form; what varies from compile to compile stays out of `report`.
 
@@ -166,6 +168,7 @@ class BundleWriter:
             fast_math=fast_math,
             stream_sha256=None if stream is None else sha256_of(folder / STREAM_FILE),
             budget_bytes=budget_bytes,
+            precision=precision,
         )
 
     def finish(

@@ -11,7 +11,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 from smartmem.errors import UserError
 from smartmem.runtime.tree import Tree, tensor_indices
@@ -40,6 +40,9 @@ _BORDER_DTYPES = {
     "int8": ("int8",),
     "uint8": ("uint8",),
 }
+# What float32 tensors of a model are held in, by the field's names.
+Precision = Literal["fp32", "fp16"]
+PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16")
 TARGET_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
 
 
@@ -70,7 +73,8 @@ class TargetEntry:
     `sha256` is the hash of the vmfb; plan, report and schedule have theirs, and the schedule holds
     those of the kernels. Without a schedule IREE's runtime alone can run it. `fast_math`: whether
     its arithmetic was rewritten in ways that change rounding. `budget_bytes`: what its weights may
-    take, where it was compiled with a budget.
+    take, where it was compiled with a budget. `precision`: "fp16" where float32 tensors of the model
+    are halves inside.
     """
 
     name: str
@@ -88,6 +92,7 @@ class TargetEntry:
     fast_math: bool = False
     stream_sha256: str | None = None
     budget_bytes: int | None = None
+    precision: Precision = "fp32"
 
     @property
     def is_streamed(self) -> bool:

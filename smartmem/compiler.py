@@ -17,8 +17,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from smartmem.precision import check_holds_halves, check_precision
 from smartmem.runtime.bundle_writer import BundleWriter
-from smartmem.runtime.manifest import Manifest
+from smartmem.runtime.manifest import Manifest, Precision
 from smartmem.timings import remember
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from smartmem.passes.iree.driver import Compiled
     from smartmem.passes.moves import Move
     from smartmem.passes.rules.textures import Packing
+    from smartmem.passes.select_precision import SelectPrecisionPass
     from smartmem.passes.target import Storage, Target
     from smartmem.runtime.budget import Budget
 
@@ -84,6 +86,7 @@ class _TargetBuild:
     moves: list[Move]
     seconds: dict[str, float]
     fast_math: bool
+    precision: dict[str, Any] | None
 
 
 def compile_model(
@@ -99,6 +102,8 @@ def compile_model(
     storage: Storage = "buffer",
     budget: str | int | None = None,
     fast_math: bool = False,
+    precision: Precision = "fp32",
+    keep_fp32: Sequence[str] = (),
     after_pass: AfterPass | None = None,
     tuning: str | Path = "auto",
 ) -> CompiledModel:
@@ -111,13 +116,15 @@ def compile_model(
     "auto". ``budget`` bounds the memory for weights (bytes, ``"512MiB"``, ``"50%"`` of them): what
     does not fit is read from the archive in each run. Without it all weights are loaded once and
     stay. ``fast_math``: arithmetic may be rewritten in ways that change rounding, or that assume
-    that nothing overflows (docs/rewriting.md). ``after_pass`` is called after each pass with its
-    name and the module that it left. ``tuning``: where tiles of kernels come from that were
-    measured (docs/kernels.md): "auto", "off", or a file of ``smartmem tune``.
+    that nothing overflows (docs/rewriting.md). ``precision``: "fp16" holds float32 tensors and
+    weights as halves where their values allow it (docs/precision.md), less those of modules whose
+    path matches one of the patterns ``keep_fp32`` (``decoder.*``). ``after_pass`` is called after
+    each pass with its name and the module that it left. ``tuning``: where tiles of kernels come
+    from that were measured (docs/kernels.md): "auto", "off", or a file of ``smartmem tune``.
 
-    Raises UserError for a model that cannot be exported or a budget that it cannot keep,
-    UnsupportedError with a table of all unsupported ops, CompileError where IREE fails (a
-    reproducer is kept), DeviceError where ``vulkan`` names no device.
+    Raises UserError for a model that cannot be exported, a budget that it cannot keep or a target
+    without halves, UnsupportedError with a table of all unsupported ops, CompileError where IREE
+    fails (a reproducer is kept), DeviceError where ``vulkan`` names no device.
     """
     from smartmem.dialects import layout
     from smartmem.frontend.export import export
@@ -127,10 +134,14 @@ def compile_model(
     from smartmem.runtime.budget import parse_budget
 
     pipeline.check_disabled(disabled_passes)
+    check_precision(precision, keep_fp32)
     wanted = None if budget is None else parse_budget(budget)
     resolved = {
         name: with_tuning(resolve(name, storage), tuning) for name in dict.fromkeys(targets)
     }
+    if precision == "fp16":
+        for target in resolved.values():
+            check_holds_halves(target, cache)
     clock = _Clock(progress or (lambda _: None))
     with clock.phase("export", "exporting"):
         exported = export(source, example_inputs, example_kwargs)
@@ -140,6 +151,7 @@ def compile_model(
             text = program.module.operation.get_asm(enable_debug_info=True)
             # What the model computes, without Python lines; printing needs the context.
             module_hash = hashlib.sha256(program.module.operation.get_asm().encode()).hexdigest()
+        choose = _precision_pass(program, keep_fp32) if precision == "fp16" else None
         builds = [
             _build(
                 text,
@@ -149,6 +161,7 @@ def compile_model(
                 disabled_passes,
                 wanted,
                 fast_math=fast_math,
+                precision=choose,
                 after=after_pass,
             )
             for t in _distinct(resolved.values())
@@ -184,6 +197,16 @@ def stream_module(
     return compile_stream(lowered, target, Cache.default() if cache is None else cache)
 
 
+def _precision_pass(program: Program, keep: Sequence[str]) -> SelectPrecisionPass:
+    from smartmem.dialects.layout.weights import archive_entry
+    from smartmem.passes.rules.precision import Values
+    from smartmem.passes.select_precision import SelectPrecisionPass
+
+    return SelectPrecisionPass(
+        lambda op: Values(archive_entry(op).held(program.weights)), tuple(keep)
+    )
+
+
 def _distinct(targets: Any) -> list[Target]:
     return list({t.name: t for t in targets}.values())
 
@@ -197,12 +220,13 @@ def _build(
     budget: Budget | None,
     *,
     fast_math: bool,
+    precision: SelectPrecisionPass | None,
     after: AfterPass | None,
 ) -> _TargetBuild:
     """One target: its own copy of the module through all passes and IREE."""
     from smartmem.dialects._mlir import ir
     from smartmem.dialects.layout.weights import archive_entries
-    from smartmem.passes import moves, pack_textures, pipeline
+    from smartmem.passes import moves, pack_textures, pipeline, select_precision
     from smartmem.passes.analysis.kernels import edges
     from smartmem.passes.iree.driver import compile_module
     from smartmem.passes.plan import tensor_layouts
@@ -211,11 +235,14 @@ def _build(
     with clock.phase("passes", f"{target.name}: laying out"):
         module = ir.Module.parse(text)
         found = moves.number(module)
-        laying_out = pipeline.layout_passes(target.kind, target.name, fast_math=fast_math)
+        laying_out = pipeline.layout_passes(
+            target.kind, target.name, fast_math=fast_math, precision=precision
+        )
         reports = pipeline.run(pipeline.without(laying_out, disabled), module, after)
         entries = archive_entries(module)
         layouts = tensor_layouts(module)
         textures = pack_textures.packings(module)
+        held = select_precision.summary(module) if precision else None
         traced = moves.trace(found, module, target.kind)
         fusing = pipeline.fusing_passes(target.kind, target.kernels)
         reports += pipeline.run(pipeline.without(fusing, disabled), module, after)
@@ -227,7 +254,17 @@ def _build(
     compiled = compile_module(lowered, target, cache, budget, textures)
     seconds = {**clock.seconds, **compiled.seconds}
     return _TargetBuild(
-        target, compiled, entries, reports, layouts, fusion, textures, traced, seconds, fast_math
+        target,
+        compiled,
+        entries,
+        reports,
+        layouts,
+        fusion,
+        textures,
+        traced,
+        seconds,
+        fast_math,
+        held,
     )
 
 
@@ -271,6 +308,7 @@ def _write(
                 },
                 report=report,
                 fast_math=build.fast_math,
+                precision="fp32" if build.precision is None else "fp16",
             )
         manifest = writer.finish(
             inputs=program.inputs,
@@ -321,6 +359,7 @@ def _report(program: Program, build: _TargetBuild) -> dict[str, Any]:
             **build.compiled.module.textures,
         },
         "tuning": _tuning(build),
+        **({"precision": build.precision} if build.precision else {}),
         "miscompile_risks": [row for row in findings if row["kind"] != "reshaped"],
         "reshaped_workgroups": [row for row in findings if row["kind"] == "reshaped"],
         **({"streaming": streamed.record.summary()} if streamed else {}),

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from torch.fx import Node
 
     from smartmem.frontend.probes import Case
+    from smartmem.runtime.manifest import Precision
     from smartmem.runtime.session import Session
 
 # Values compared per compile: more cost memory and compile time, fewer cost compiles. Models of up
@@ -125,6 +126,7 @@ class _Probing:
         self.program = program
         self.case = case
         self.rtol = rtol
+        self.precision: Precision = session.manifest.targets[session.target].precision
         self.progress = progress
         self.eager = {n: as_numpy(v) for n, v in eager_values(program, case).items()}
         self.nodes = [n for n in program.graph.nodes if n in self.eager]
@@ -143,7 +145,7 @@ class _Probing:
         if not nonfinite_agree(expected, actual):
             return float("inf")
         distance = relative_l2(expected, actual)
-        return None if distance <= tolerance_of(expected, self.rtol) else distance
+        return None if distance <= tolerance_of(expected, self.rtol, self.precision) else distance
 
     def _compiled(self, nodes: Sequence[Node]) -> list[NDArray[Any]]:
         from smartmem.compiler import compile_model
@@ -153,6 +155,7 @@ class _Probing:
         self.compiles += 1
         self.progress(f"comparing {len(nodes)} values between ops")
         probe = with_outputs(self.program, nodes)
+        entry = self.session.manifest.targets[self.session.target]
         with tempfile.TemporaryDirectory(prefix="smartmem-verify-") as folder:
             out = Path(folder) / "probe.smartmem"
             compile_model(
@@ -161,7 +164,8 @@ class _Probing:
                 self.case[1],
                 targets=(self.session.target,),
                 out=out,
-                fast_math=self.session.manifest.targets[self.session.target].fast_math,
+                fast_math=entry.fast_math,
+                precision=entry.precision,
             )
             results = load(out, device=self.session.device.uri)(*self.case[0], **self.case[1])
             return [as_numpy(value) for value in results]
@@ -185,7 +189,7 @@ class _Probing:
             node=node.name,
             location=str(source_of(origin)),
             relative_l2=self._errors[node] or 0.0,
-            tolerance=tolerance_of(self.eager[node], self.rtol),
+            tolerance=tolerance_of(self.eager[node], self.rtol, self.precision),
         )
         return Search(
             wrong,

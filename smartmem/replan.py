@@ -69,6 +69,7 @@ def replan(
                 stream=program and told_for(program[0], dispatches, made.record),
                 budget_bytes=made.record.budget_bytes,
                 fast_math=entry.fast_math,
+                precision=entry.precision,
             )
         manifest = writer.finish(
             **{

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
+    from smartmem.runtime.manifest import Precision
     from smartmem.runtime.session import Session
 
 # Relative L2 of a whole model's output; the half types allow about ten units of rounding.
@@ -96,7 +97,8 @@ def verify(
 ) -> VerifyReport:
     """Runs the compiled and the eager model on two inputs and compares all outputs.
 
-    `rtol` overrides the tolerances by dtype (1e-4 for float32). The hashes of the bundle's files
+    `rtol` overrides the tolerances by dtype (1e-4 for float32; that of float16 where the model was
+    compiled with the precision fp16). The hashes of the bundle's files
     are checked too.
     Raises UserError where the model is not the one that was compiled; a numerical difference is
     not raised but reported.
@@ -138,6 +140,7 @@ def _compare(
         )
     specs = session.manifest.outputs
     named = len(specs) == len(eager[0])
+    precision = session.manifest.targets[session.target].precision
     rows = [
         compare_output(
             specs[position].name if named else f"output[{position}]",
@@ -145,6 +148,7 @@ def _compare(
             (eager[0][position], eager[1][position]),
             (compiled[0][position], compiled[1][position]),
             rtol,
+            precision,
         )
         for position in range(len(eager[0]))
         for case in (0, 1)
@@ -173,10 +177,11 @@ def compare_output(
     eager: tuple[NDArray[Any], NDArray[Any]],
     compiled: tuple[NDArray[Any], NDArray[Any]],
     rtol: float | None = None,
+    precision: Precision = "fp32",
 ) -> OutputComparison:
     """Compares one output; both pairs hold the values for the two inputs, `case` chooses one."""
     expected, actual = eager[case], compiled[case]
-    tolerance = tolerance_of(expected, rtol)
+    tolerance = tolerance_of(expected, rtol, precision)
     same_form = expected.shape == actual.shape and expected.dtype == actual.dtype
     agree = same_form and nonfinite_agree(expected, actual)
     distance = relative_l2(expected, actual) if same_form else float("inf")
@@ -263,12 +268,15 @@ def sensitivity(tolerance: float) -> float:
     return min(_SENSITIVITY * tolerance, max(_ENOUGH, 2 * tolerance))
 
 
-def tolerance_of(array: NDArray[Any], rtol: float | None) -> float:
-    """The relative L2 allowed for this dtype: ``rtol``, else the default; 0 for integers."""
+def tolerance_of(array: NDArray[Any], rtol: float | None, precision: Precision = "fp32") -> float:
+    """The relative L2 allowed for this dtype: ``rtol``, else the default, which is no less than a
+    half's where the model was computed with halves inside; 0 for integers.
+    """
     name = str(array.dtype)
     if name not in TOLERANCES:
         return 0.0
-    return TOLERANCES[name] if rtol is None else rtol
+    least = TOLERANCES["float16"] if precision == "fp16" else 0.0
+    return max(TOLERANCES[name], least) if rtol is None else rtol
 
 
 def run_eager(model: Any, case: tuple[tuple[Any, ...], dict[str, Any]]) -> list[NDArray[Any]]:

@@ -12,9 +12,11 @@ import click
 from smartmem.cli.options import budget_option, json_option, storage_option, targets_option
 from smartmem.cli.output import print_json, print_pairs, progress
 from smartmem.cli.summary import report_lines
+from smartmem.precision import check_precision
 
 if TYPE_CHECKING:
     from smartmem.passes.target import Storage
+    from smartmem.runtime.manifest import Precision
 
 
 @click.command(name="compile")
@@ -42,6 +44,21 @@ if TYPE_CHECKING:
     "docs/rewriting.md.",
 )
 @click.option(
+    "--precision",
+    type=click.Choice(("fp32", "fp16")),
+    default="fp32",
+    show_default=True,
+    help="fp16 holds float32 tensors and weights as halves where their values allow it: "
+    "docs/precision.md.",
+)
+@click.option(
+    "--keep-fp32",
+    "keep_fp32",
+    multiple=True,
+    metavar="PATTERN",
+    help="With fp16: modules that stay in float32, such as 'decoder.*'; may be repeated.",
+)
+@click.option(
     "--print-ir-after-all",
     "print_ir",
     is_flag=True,
@@ -63,6 +80,8 @@ def command(
     storage: Storage,
     budget: str | None,
     fast_math: bool,
+    precision: Precision,
+    keep_fp32: tuple[str, ...],
     print_ir: bool,
     tuning: str,
     as_json: bool,
@@ -72,6 +91,7 @@ def command(
 
     check_target_names(targets)
     check_disabled(disabled)
+    check_precision(precision, keep_fp32)
     out = output or default_output(spec)
     from smartmem.passes.target import resolve, with_tuning
     from smartmem.runtime.budget import parse_budget
@@ -97,6 +117,8 @@ def command(
             storage=storage,
             budget=budget,
             fast_math=fast_math,
+            precision=precision,
+            keep_fp32=keep_fp32,
             after_pass=_print_ir if print_ir else None,
             tuning=tuning,
         )

@@ -20,10 +20,29 @@ def report_lines(target: str, report: Mapping[str, Any]) -> list[tuple[str, str]
         ("layout dispatches", _count(report, "layout_dispatches")),
         ("layout bytes", _layout_bytes(report)),
         ("weights", _size(report, "weights_bytes")),
+        *_precision(report),
         *texture_lines(report),
         *_streaming(report),
         ("peak transient", _size(report, "peak_transient_bytes")),
         ("compile time", f"{sum(phases.values()):.1f} s ({times})" if phases else "-"),
+    ]
+
+
+# How many reasons for float32 are worth a line.
+_REASONS = 6
+
+
+def _precision(report: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What is held in halves, where anything is meant to be, and why the rest is not."""
+    held = report.get("precision")
+    if held is None:
+        return []
+    half, products = held["half"], f"{held['products_of_halves']} of {held['products']} products"
+    bytes_ = f"{size(half['weights_bytes'])} of weights, {size(half['tensors_bytes'])} of others"
+    rows = held["float32"][:_REASONS]
+    return [
+        ("halves", f"{bytes_}; {products} read them"),
+        *(("float32", f"{size(r['bytes'])}: {r['reason']} ({r['tensors']})") for r in rows),
     ]
 
 

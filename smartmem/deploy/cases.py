@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from smartmem.runtime.bundle import Bundle
-    from smartmem.runtime.manifest import TensorSpec
+    from smartmem.runtime.manifest import Precision, TensorSpec
     from smartmem.verify import OutputComparison
 
     Arrays = Sequence[NDArray[Any]]
@@ -81,7 +81,10 @@ def from_cpu(bundle: Bundle, seed: int) -> list[Case]:
 
 
 def compare(
-    specs: Sequence[TensorSpec], cases: Sequence[Case], answers: Sequence[Arrays]
+    specs: Sequence[TensorSpec],
+    cases: Sequence[Case],
+    answers: Sequence[Arrays],
+    precision: Precision = "fp32",
 ) -> list[OutputComparison]:
     """Every output of every case, by the measure of `smartmem verify`."""
     from smartmem.verify import compare_output
@@ -93,7 +96,10 @@ def compare(
         actual = [answer[position] for answer in answers]
         # A single case has nothing to change with.
         pairs = ((expected[0], expected[-1]), (actual[0], actual[-1]))
-        rows += [compare_output(spec.name, number, *pairs) for number in range(len(cases))]
+        rows += [
+            compare_output(spec.name, number, *pairs, precision=precision)
+            for number in range(len(cases))
+        ]
     return rows
 
 

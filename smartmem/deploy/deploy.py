@@ -267,13 +267,15 @@ def _measured(
         return _row(run, gpu, outputs, status, reason, fields), outputs, details
 
     try:
-        specs = [spec for spec in run.program.bundle.manifest.outputs if not spec.is_empty]
+        manifest = run.program.bundle.manifest
+        specs = [spec for spec in manifest.outputs if not spec.is_empty]
         run.send(cases)
         run.progress("running")
         answers = [run.answer(number, case, specs) for number, case in enumerate(cases)]
         if results is not None:
             save_outputs(results, specs, answers[0])
-        outputs = compare(specs, cases, answers)
+        precision = manifest.targets[run.program.target].precision
+        outputs = compare(specs, cases, answers, precision)
         wrong = [found for found in outputs if not found.ok]
         if wrong:
             return row("wrong", f"{wrong[0].name}: {wrong[0].reason}", {})

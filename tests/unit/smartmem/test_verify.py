@@ -13,7 +13,7 @@ import torch
 
 from smartmem.errors import MismatchError, UserError
 from smartmem.runtime.session import Session
-from smartmem.verify import VerifyReport, compare_output, relative_l2, verify
+from smartmem.verify import VerifyReport, compare_output, relative_l2, tolerance_of, verify
 
 A = np.linspace(-1, 1, 100, dtype=np.float32)
 B = np.linspace(2, 1, 100, dtype=np.float32)
@@ -36,11 +36,14 @@ class FakeSession(Session):
     path = cast(Any, "fake.smartmem")
     target = "fake"
     inputs: tuple[str, ...] = ("x",)
+    precision: str = "fp32"
 
     @property
     def manifest(self) -> Any:
         return SimpleNamespace(
-            inputs=self.inputs, outputs=[SimpleNamespace(name=name) for name in self.names]
+            inputs=self.inputs,
+            outputs=[SimpleNamespace(name=name) for name in self.names],
+            targets={self.target: SimpleNamespace(precision=self.precision)},
         )
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -93,6 +96,15 @@ def test_a_slight_difference() -> None:
     with pytest.raises(MismatchError, match="fake on fake"):
         report.raise_on_mismatch()
     assert run(lambda x: {"y": x * 2.001, "sign": torch.sign(x).long()}, rtol=1e-3).ok
+
+
+def test_a_model_of_halves_gets_their_tolerance() -> None:
+    """Floats may differ by 1e-2; integers are equal, and a tolerance that is given holds."""
+    floats = {name: np.ones(4, name) for name in ("float32", "float16", "int64")}
+    allowed = {name: tolerance_of(array, None, "fp16") for name, array in floats.items()}
+    assert allowed == {"float32": 1e-2, "float16": 1e-2, "int64": 0}
+    assert tolerance_of(floats["float32"], 1e-5, "fp16") == 1e-5
+    assert tolerance_of(floats["float32"], None) == 1e-4
 
 
 def test_integers_must_be_equal() -> None:
