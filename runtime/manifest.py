@@ -73,8 +73,8 @@ class TargetEntry:
     `sha256` is the hash of the vmfb; plan, report and schedule have theirs, and the schedule holds
     those of the kernels. Without a schedule IREE's runtime alone can run it. `fast_math`: whether
     its arithmetic was rewritten in ways that change rounding. `budget_bytes`: what its weights may
-    take, where it was compiled with a budget. `precision`: "fp16" where float32 tensors of the model
-    are halves inside.
+    take, where it was compiled with a budget. `precision`: "fp16" where float32 tensors of the
+    model are halves inside.
     """
 
     name: str

@@ -27,14 +27,15 @@ from numpy.typing import NDArray
 from smartmem.benchmarks.bench import results
 from smartmem.benchmarks.bench.contenders import ours
 from smartmem.benchmarks.bench.recipe import RECIPE, STATE, Drawn, Recipe, write_kept
-from smartmem.benchmarks.bench.task import Candidate
 from smartmem.dialects.archive import ArchiveEntry
 from smartmem.errors import UserError
+from smartmem.precision import check_holds_halves
 
 if TYPE_CHECKING:
     import torch
 
     from smartmem.passes.target import Storage
+    from smartmem.runtime.manifest import Precision
 
 INDEX = "bundle.json"
 # Tensors of fewer elements are sent: norms' statistics and biases among them.
@@ -88,6 +89,7 @@ def write_bundle(
     targets: Sequence[str],
     *,
     storage: "Storage" = "buffer",
+    precision: "Precision" = "fp32",
     progress: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Any]:
     """Write the bundle; what it holds, as in its index, with the bytes of it all.
@@ -101,19 +103,23 @@ def write_bundle(
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(f"{folder}: exists and is not empty", hint="Choose another folder.")
     for target in targets:
-        resolve(target, storage)
+        resolved = resolve(target, storage)
+        if precision == "fp16":
+            check_holds_halves(resolved)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as temporary:
         part = Path(temporary) / folder.name
         rows: list[dict[str, Any]] = []
         for model in models:
             progress(f"{model}/{size}: compiling for {', '.join(targets)}")
-            rows.append(_write_model(part / "models" / model, model, size, targets, storage))
+            place = part / "models" / model
+            rows.append(_write_model(place, model, size, targets, storage, precision))
         _write_library(part)
         index = {
             "models": rows,
             "targets": list(targets),
             "storage": storage,
+            "precision": precision,
             "versions": results.own_versions(),
             "commit": results.commit(),
             "written": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -128,7 +134,12 @@ def _bytes_of(folder: Path) -> int:
 
 
 def _write_model(
-    folder: Path, name: str, size: str, targets: Sequence[str], storage: "Storage"
+    folder: Path,
+    name: str,
+    size: str,
+    targets: Sequence[str],
+    storage: "Storage",
+    precision: "Precision",
 ) -> dict[str, Any]:
     """Compile one model with drawn weights; its row of the index."""
     from smartmem.benchmarks.bench.contenders.eager import write_reference
@@ -138,8 +149,14 @@ def _write_model(
     model, inputs = suite.build(f"{name}/{size}")
     drawn = draw_weights(model, inputs)
     folder.mkdir(parents=True)
-    out = folder / ours.FOLDER
-    compiled = compile_model(model, inputs, targets=tuple(targets), out=out, storage=storage)
+    compiled = compile_model(
+        model,
+        inputs,
+        targets=tuple(targets),
+        out=folder / ours.folder_of(precision),
+        storage=storage,
+        precision=precision,
+    )
     write_reference(model, inputs, folder)
     weights = compiled.path / compiled.manifest.weights.file
     write_recipe(weights, compiled.entries, drawn, folder)
@@ -147,7 +164,7 @@ def _write_model(
     write_state(model, drawn, folder)
     # Without its seconds: they may be those of the compiler's cache.
     candidates = {
-        target: Candidate("", ours.FOLDER, counts=ours.counts_of(report)).to_json()
+        target: ours.candidate(report, precision).to_json()
         for target, report in compiled.reports.items()
     }
     return {"model": name, "size": size, "candidates": candidates, "bytes": _bytes_of(folder)}

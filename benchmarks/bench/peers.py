@@ -5,11 +5,13 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 
 from smartmem.errors import UserError
+from smartmem.runtime.manifest import Precision
 from smartmem.spelling import did_you_mean
 
 _HOME = "smartmem.benchmarks.bench.contenders"
 _SETUP = "run `make bench-setup`, which installs the extra `bench` of pyproject.toml"
 OURS = "smartmem"
+OURS_FP16 = "smartmem-fp16"
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,7 @@ PEERS = {
     peer.name: peer
     for peer in (
         Peer(OURS, f"{_HOME}.ours"),
+        Peer(OURS_FP16, f"{_HOME}.ours_fp16"),
         Peer("iree", f"{_HOME}.stock_iree", ("torch", "iree")),
         Peer("eager", f"{_HOME}.eager", ("torch",)),
         Peer("inductor", f"{_HOME}.inductor", ("torch",)),
@@ -40,6 +43,11 @@ PEERS = {
         Peer("ort-webgpu", f"{_HOME}.ort_webgpu", ("onnx", "onnxscript", "onnxruntime"), _SETUP),
     )
 }
+
+
+def ours(precision: Precision) -> str:
+    """The name of smartmem's own contender at this precision."""
+    return OURS_FP16 if precision == "fp16" else OURS
 
 
 def find(names: Sequence[str]) -> list[Peer]:

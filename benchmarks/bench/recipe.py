@@ -86,7 +86,7 @@ class Recipe:
 def _entry(data: dict[str, Any]) -> ArchiveEntry:
     pairs = {key: tuple((a, b) for a, b in data["layout"][key]) for key in ("packed", "padding")}
     layout = Layout(tuple(data["layout"]["order"]), **pairs)
-    return ArchiveEntry(data["name"], tuple(data["keys"]), data["dim"], layout)
+    return ArchiveEntry(data["name"], tuple(data["keys"]), data["dim"], layout, data["rounded"])
 
 
 def write_kept(folder: Path, kept: Mapping[str, NDArray[np.uint8]]) -> dict[str, int]:

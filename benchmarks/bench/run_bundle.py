@@ -14,7 +14,7 @@ from typing import Any
 
 from smartmem.benchmarks.bench import overhead, peers, results
 from smartmem.benchmarks.bench.harness import Harness, Limits, Plan
-from smartmem.benchmarks.bench.peers import OURS, Peer
+from smartmem.benchmarks.bench.peers import Peer
 from smartmem.benchmarks.bench.recipe import write_weights
 from smartmem.benchmarks.bench.results import Document, Row
 from smartmem.benchmarks.bench.runner import check_present, describe
@@ -72,7 +72,8 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def _measure(folder: Path, options: argparse.Namespace) -> list[Row]:
     index: dict[str, Any] = json.loads((folder / "bundle.json").read_text(encoding="utf-8"))
-    contenders = peers.find([OURS, *(name for name in options.against.split(",") if name)])
+    own = peers.ours(index.get("precision", "fp32"))
+    contenders = peers.find([own, *(name for name in options.against.split(",") if name)])
     device = find(options.device)
     document = Document.start(options.out, resume=options.resume, compiled_with=index["versions"])
     document.devices[device.name] = describe(device)
@@ -83,7 +84,7 @@ def _measure(folder: Path, options: argparse.Namespace) -> list[Row]:
         missing = [peer for peer in contenders if (*key, peer.name) not in done]
         if missing:
             task = _task(folder, row, device, options.executor)
-            work.append((_harness(task, row, device, options, index["commit"]), missing))
+            work.append((_harness(task, row, device, options, own, index["commit"]), missing))
     if options.jobs:
         with ThreadPoolExecutor(options.jobs) as pool:
             pairs = [(harness, peer) for harness, missing in work for peer in missing]
@@ -97,7 +98,12 @@ def _measure(folder: Path, options: argparse.Namespace) -> list[Row]:
 
 
 def _harness(
-    task: Task, row: dict[str, Any], device: Device, options: argparse.Namespace, commit: str
+    task: Task,
+    row: dict[str, Any],
+    device: Device,
+    options: argparse.Namespace,
+    own: str,
+    commit: str,
 ) -> Harness:
     """What measures one model; one that does not suit the device is a contender that fails."""
     try:
@@ -111,7 +117,7 @@ def _harness(
         device.name,
         plan=Plan(options.runs, options.budget, again=True),
         limits=Limits(call_s=options.time_limit, memory_bytes=options.memory_limit << 20),
-        prepared={OURS: [candidate]},
+        prepared={own: [candidate]},
         commit=commit,
         keep_builds=options.jobs > 0,
     )

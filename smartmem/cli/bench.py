@@ -14,6 +14,7 @@ from smartmem.errors import MismatchError, UserError
 if TYPE_CHECKING:
     from smartmem.benchmarks.bench.results import Row
     from smartmem.passes.target import Storage
+    from smartmem.runtime.manifest import Precision
     from smartmem.runtime.session import Executor
 
 SIZES = ("full", "bench", "tiny")
@@ -34,8 +35,8 @@ SIZES = ("full", "bench", "tiny")
     "--against",
     default="eager,iree",
     show_default=True,
-    help="Contenders besides smartmem, with commas: iree, eager, inductor, ncnn, ncnn-fp16, mnn, "
-    "ort, ort-webgpu.",
+    help="Contenders besides smartmem, with commas: smartmem-fp16, iree, eager, inductor, ncnn, "
+    "ncnn-fp16, mnn, ort, ort-webgpu.",
 )
 @click.option("--runs", type=click.IntRange(min=1), default=20, show_default=True)
 @click.option(
@@ -82,6 +83,13 @@ SIZES = ("full", "bench", "tiny")
     "--target", "targets", multiple=True, help="What --bundle compiles for; may be repeated."
 )
 @storage_option
+@click.option(
+    "--precision",
+    type=click.Choice(("fp32", "fp16")),
+    default="fp32",
+    show_default=True,
+    help="What smartmem's own models are held in; with fp16 their contender is smartmem-fp16.",
+)
 @json_option
 def command(
     names: tuple[str, ...],
@@ -101,6 +109,7 @@ def command(
     bundle: Path | None,
     targets: tuple[str, ...],
     storage: Storage,
+    precision: Precision,
     as_json: bool,
 ) -> int:
     """Measure models of the suite. A wrong answer is told as WRONG, never as a time."""
@@ -116,13 +125,21 @@ def command(
         raise UserError("--bundle and --target belong together: what to compile, and where to")
     if storage != "buffer" and bundle is None:
         raise UserError("--storage is for --bundle: other runs compile for buffers")
-    contenders = peers.find([peers.OURS, *(n for n in against.split(",") if n)])
+    contenders = peers.find([peers.ours(precision), *(n for n in against.split(",") if n)])
     models = chosen_models(names)
     if bundle is not None:
         from smartmem.benchmarks.bench.bundle import write_bundle
 
         with progress(as_json) as show:
-            written = write_bundle(bundle, models, size, targets, storage=storage, progress=show)
+            written = write_bundle(
+                bundle,
+                models,
+                size,
+                targets,
+                storage=storage,
+                precision=precision,
+                progress=show,
+            )
         if as_json:
             print_json(written)
         else:
@@ -148,7 +165,7 @@ def command(
         runner.run(request, document, show=tell, progress=show)
     if as_json:
         print_json(document.to_json())
-    ours = [row for row in document.rows if row.contender == peers.OURS]
+    ours = [row for row in document.rows if row.contender in (peers.OURS, peers.OURS_FP16)]
     return MismatchError.exit_code if any(row.status == "wrong" for row in ours) else 0
 
 

@@ -1,6 +1,7 @@
 """smartmem itself: compiled afresh, since the compiler's cache would hide how long that takes."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,7 @@ from smartmem.benchmarks.bench.task import Arrays, Candidate, Loaded, Task
 
 if TYPE_CHECKING:
     from smartmem.runtime.executor import ExecutorModule
+    from smartmem.runtime.manifest import Precision
 
 FOLDER = "model.smartmem"
 _COUNTS = (
@@ -27,19 +29,42 @@ def counts_of(report: dict[str, Any]) -> dict[str, int]:
     return {**{key: report[key] for key in _COUNTS if key in report}, "kernels": len(kernels)}
 
 
+def folder_of(precision: "Precision") -> str:
+    """The name of the folder that is compiled."""
+    return FOLDER if precision == "fp32" else f"model-{precision}.smartmem"
+
+
+def candidate(report: dict[str, Any], precision: "Precision") -> Candidate:
+    """What was compiled, without its seconds, by its report."""
+    from smartmem.verify import TOLERANCES
+
+    rtol = TOLERANCES["float16"] if precision == "fp16" else None
+    return Candidate("", folder_of(precision), counts=counts_of(report), rtol=rtol)
+
+
 def build(task: Task) -> list[Candidate]:
     """The compiled folder."""
+    return build_for(task, "fp32")
+
+
+def build_for(task: Task, precision: "Precision") -> list[Candidate]:
+    """The compiled folder, of this precision."""
     from smartmem.benchmarks.models import suite
     from smartmem.compiler import compile_model
     from smartmem.passes.iree.cache import Cache
 
     model, inputs = suite.build(task.spec)
     compiled = compile_model(
-        model, inputs, targets=(task.target,), out=task.folder / FOLDER, cache=Cache(None)
+        model,
+        inputs,
+        targets=(task.target,),
+        out=task.folder / folder_of(precision),
+        cache=Cache(None),
+        precision=precision,
     )
     (report,) = compiled.reports.values()
     seconds = sum(report["compile_seconds"].values())
-    return [Candidate("", FOLDER, compile_s=seconds, counts=counts_of(report))]
+    return [replace(candidate(report, precision), compile_s=seconds)]
 
 
 def load(task: Task, candidate: Candidate) -> Loaded:
