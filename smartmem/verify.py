@@ -3,8 +3,9 @@
 Two inputs are run: the example and another drawn from a seed. An output passes when its relative
 L2 distance from eager's is within the tolerance for both, its NaN and infinities stand where
 eager's do, and, so that a constant cannot pass, some output differs between the two inputs by much
-more than the tolerance (``sensitivity``), and every output that does so in eager does so here. A
-model whose inputs have no elements, or that has none, is a constant, and need not change.
+more than the tolerance (``sensitivity``) or than it is off, and every output that differs by more
+than the tolerance in eager does so here. A model whose inputs have no elements, or that has none,
+is a constant, and need not change.
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ _SENSITIVITY = 100.0
 # Two draws of one distribution differ by about 1.4: more than this is never demanded for its own
 # sake, however wide the tolerance.
 _ENOUGH = 0.1
+# An output that changes by so many times its distance from eager's is no constant near it.
+_CLEAR = 10.0
 _NOISE_SEED = 0x5EED
 
 
@@ -60,6 +63,11 @@ class OutputComparison:
     def differs(self) -> bool:
         """Whether the values themselves are wrong, not only insensitive to the input."""
         return not self.nonfinite_agree or not self.relative_l2 <= self.tolerance
+
+    @property
+    def follows(self) -> bool:
+        """Whether the output changes with the input by much more than it is off."""
+        return min(self.change, self.eager_change) > _CLEAR * self.relative_l2
 
     def as_json(self) -> dict[str, Any]:
         """Plain data, with null for distances that are not finite."""
@@ -154,7 +162,7 @@ def _compare(
         for case in (0, 1)
     ]
     failed = [row for row in rows if not row.ok]
-    varies = any(row.change >= sensitivity(row.tolerance) for row in rows)
+    varies = any(row.change >= sensitivity(row.tolerance) or row.follows for row in rows)
     constant = bool(rows) and takes_elements and not varies
     reason = ""
     if failed:

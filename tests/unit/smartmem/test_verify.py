@@ -107,6 +107,23 @@ def test_a_model_of_halves_gets_their_tolerance() -> None:
     assert tolerance_of(floats["float32"], None) == 1e-4
 
 
+def test_a_small_change_that_is_followed_is_no_constant() -> None:
+    """At a wide tolerance a model that changes little must follow eager, not only be near."""
+
+    class Little(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return 1 + 0.01 * torch.tanh(x)
+
+    for function, ok in (
+        (Little(), True),
+        (lambda x: 1 + 0.0102 * torch.tanh(x), True),
+        (lambda x: 1 + 0.001 * torch.tanh(x), False),
+        (lambda x: torch.ones_like(x), False),
+    ):
+        report = verify(FakeSession(function, "y"), Little(), EXAMPLE, rtol=0.05)
+        assert report.ok is ok, report.reason
+
+
 def test_integers_must_be_equal() -> None:
     report = run(lambda x: {"y": x * 2, "sign": torch.sign(x + 0.1).long()})
     assert not report.ok
