@@ -86,6 +86,7 @@ def test_the_archive_is_written_anew(tmp_path: Path) -> None:
         ArchiveEntry("second", ("second",), 0, row_major),
         ArchiveEntry("first+second", ("first", "second"), 1, row_major),
         ArchiveEntry("packed", ("first",), 0, Layout((0, 1, 2), ((2, 4),), ((0, 66),))),
+        ArchiveEntry("first:f16@[1, 2, 0]", ("first",), 0, Layout((1, 2, 0)), rounded=True),
         ArchiveEntry("bias", ("bias",), 0, Layout.row_major(1)),
         ArchiveEntry("mask", ("mask",), 0, Layout.row_major(1)),
     ]
@@ -111,7 +112,7 @@ def test_the_archive_is_written_anew(tmp_path: Path) -> None:
         )
     before = (bundle / "weights.irpa").read_bytes()
     recipe = write_recipe(bundle / "weights.irpa", entries, drawn, tmp_path)
-    assert set(recipe.made) == set(entries[:4])
+    assert set(recipe.made) == set(entries[:5])
     assert set(recipe.kept) == {"bias", "mask", "second@[0, 2, 1]"}
     assert recipe.drawn == drawn
     assert Recipe.of_json(json.loads((tmp_path / RECIPE).read_text())) == recipe
