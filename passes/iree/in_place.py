@@ -21,6 +21,7 @@ from dataclasses import dataclass, replace
 from hashlib import sha256
 from itertools import product
 from math import prod
+from typing import Any
 
 from smartmem.passes.iree import phase_ir, spirv_binary
 from smartmem.passes.iree.phase_ir import Op, ir
@@ -266,11 +267,13 @@ def _thread_of(indices: Indices, atom: Atom) -> tuple[object, ...] | None:
     return (*found, op.name in QUOTIENTS, divisor.constant)
 
 
-def _is_told(number: tuple[str, int], owner: Mapping[object, Digit]) -> bool:
+def _is_told(number: tuple[str, int], owner: Mapping[Any, Digit]) -> bool:
     """Whether an owner says a thread's or a workgroup's number: itself, or quotient and remainder
     by one divisor.
     """
-    parts = [name for name in owner if isinstance(name, tuple) and name[:2] == number]
+    parts: list[tuple[Any, ...]] = [
+        name for name in owner if isinstance(name, tuple) and name[:2] == number
+    ]
     if number in parts:
         return len(parts) == 1
     return (

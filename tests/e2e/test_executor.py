@@ -13,6 +13,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from smartmem.benchmarks.executor import count
 from smartmem.benchmarks.models import suite
 from smartmem.compiler import compile_model
 from smartmem.errors import UserError
@@ -142,6 +143,18 @@ def test_models_give_the_same_bits(name: str, storage: Any, tmp_path: Path) -> N
 @pytest.mark.parametrize("name", suite.names())
 def test_every_model_gives_the_same_bits(name: str, storage: Any, tmp_path: Path) -> None:
     assert_the_same_bits(name, storage, tmp_path, repeats=1)
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("name", ["swin-tiny", "vit", "convnext-tiny", "cswin"])
+def test_weights_of_full_models_are_whole_texels(name: str) -> None:
+    """Nine tenths of the bytes are texels, and nine tenths of those are fetched four lanes at a
+    time without a division in a loop.
+    """
+    found = count(f"{name}/full", "adreno")
+    textures = found["image_bytes"] + found["texel_bytes"]
+    assert textures >= 0.9 * found["of_bytes"]
+    assert found["whole_texel_bytes"] >= 0.9 * textures
 
 
 def test_sessions_in_threads_do_not_disturb_each_other(bundle: Path) -> None:
