@@ -67,7 +67,7 @@ def compiled(source: Path, headers: list[str], out: Path) -> subprocess.Complete
 
 def test_every_source_compiles_for_android(headers: list[str], tmp_path: Path) -> None:
     sources = [file for folder in ("src", "runner") for file in (NATIVE / folder).glob("*.cpp")]
-    assert len(sources) > 40
+    assert len(sources) > 30
     objects = [tmp_path / f"{source.parent.name}-{source.name}.o" for source in sources]
     for source, out in zip(sources, objects, strict=True):
         done = compiled(source, headers, out)
