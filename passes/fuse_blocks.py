@@ -30,6 +30,7 @@ from smartmem.dialects._mlir import ir
 from smartmem.dialects.layout.build import tensor_of
 from smartmem.dialects.layout.ops import (
     AttentionOp,
+    ContractOp,
     ConvOp,
     ElementwiseOp,
     LayerNormOp,
@@ -49,7 +50,7 @@ from smartmem.passes.eliminate_views import index_map_of
 from smartmem.passes.rules.classes import classify, movement
 from smartmem.passes.rules.fusion import combine
 from smartmem.passes.rules.rows import attention_row_kernel, column_kernel, row_kernel
-from smartmem.passes.rules.windows import layout_of, own_kernel, taps_of
+from smartmem.passes.rules.windows import is_product, layout_of, own_kernel, taps_of
 from smartmem.passes.target import DeviceKind
 
 
@@ -58,6 +59,12 @@ def _is_seed(op: Any, device: DeviceKind, lanes: int) -> bool:
     if isinstance(op, (ConvOp, PoolOp)):
         return own_kernel(op, device).taken
     return isinstance(op, (LayerNormOp, SoftmaxOp)) and row_kernel(op, device, lanes).taken
+
+
+def _is_turned_product(op: Any, device: DeviceKind) -> bool:
+    """Whether ``op`` is a product that IREE would fuse with what follows, but not write turned."""
+    product = isinstance(op, ContractOp) or (isinstance(op, ConvOp) and is_product(op))
+    return device == "vulkan" and product
 
 
 def _readers(op: Any) -> list[Any]:
@@ -77,9 +84,8 @@ def _follows(op: Any, inside: set[Any]) -> bool:
         return _is_relabelled(op)
     if not isinstance(op, ElementwiseOp):
         return False
-    full = [v for v in op.operands if shape(v) == shape(op.result)]
-    alike = all(layout_of(v) == layout_of(op.result) for v in full)
-    return alike and all(v in full for v in op.operands if v in inside)
+    own = [v for v in op.operands if v in inside]
+    return all(shape(v) == shape(op.result) and layout_of(v) == layout_of(op.result) for v in own)
 
 
 def _computes_alike(op: Any, inside: set[Any]) -> bool:
@@ -214,12 +220,15 @@ class FuseBlocksPass:
         """The block that ``op`` begins or, a reduction, is part of."""
         if isinstance(op, ReduceOp):
             return self._row_chain(op, places) or self._columns(op, places)
-        if not _is_seed(op, self.device, self.lanes):
+        product = _is_turned_product(op, self.device)
+        if not product and not _is_seed(op, self.device, self.lanes):
             return []
         if taps_of(op) is not None:
             return _with_one_result(_grown(op, _computes_alike, places, self.tiles))
         members = _with_one_result(_grown(op, _follows, places, self.tiles))
         relayouts = _written_row_major(members[-1])
+        if product and not relayouts:
+            return []
         for relayout in relayouts:
             places.setdefault(relayout.result, places[members[-1].operation.results[0]] + 0.5)
         return members + relayouts

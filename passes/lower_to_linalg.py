@@ -22,10 +22,9 @@ from smartmem.passes.analysis.blocks import block_of
 from smartmem.passes.base import PassReport, block_ops, check_device, functions
 from smartmem.passes.lower import families
 from smartmem.passes.lower.builder import Lowering
-from smartmem.passes.lower.regions import one_kernel, one_kernel_in_parts
+from smartmem.passes.lower.regions import one_kernel
 from smartmem.passes.lower.registry import RULES
 from smartmem.passes.lower.rows import is_row_chain, rows
-from smartmem.passes.rules.windows import taps_of
 from smartmem.passes.target import DeviceKind
 
 
@@ -119,14 +118,8 @@ def _lower_block(lowering: Lowering, members: Sequence[Any]) -> None:
             _lower(lowering, op, ir.InsertionPoint.current)
         return lowering.value(last.operation.results[0])
 
-    made = lowering.physical_type(last.operation.results[0])
-    taps = taps_of(members[0])
     with ir.InsertionPoint(last), last.location:
-        if taps is None:
-            held = one_kernel(made, build)
-        else:
-            parts = [[n] for n in (taps.batch, *taps.positions)]
-            held = one_kernel_in_parts(made, [*parts, [taps.groups, taps.outputs]], build)
+        held = one_kernel(lowering.physical_type(last.operation.results[0]), build)
     lowering.bind(last.operation.results[0], held)
 
 

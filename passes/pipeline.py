@@ -18,6 +18,7 @@ from smartmem.passes.rewrite_algebra import RewriteAlgebraPass
 from smartmem.passes.rewrite_scales import RewriteScalesPass
 from smartmem.passes.rules.kernels import KernelLimits
 from smartmem.passes.select_layouts import SelectLayoutsPass
+from smartmem.passes.select_orders import SelectOrdersPass
 from smartmem.passes.select_paddings import SelectPaddingsPass
 from smartmem.passes.select_precision import SelectPrecisionPass
 from smartmem.passes.target import DeviceKind
@@ -71,6 +72,9 @@ def layout_passes(
         # After elimination: fewer views are left to choose a layout for, and weights' readers are
         # final.
         SelectLayoutsPass(),
+        # After selection, whose choice for a join or a sum it changes where readers want another.
+        # Only GPUs have kernels that are made to write another order.
+        *([SelectOrdersPass()] if device == "vulkan" else []),
         # After selection: which dim is innermost is known. Only our executor on GPUs has textures.
         *([PackTexturesPass(target=target)] if device == "vulkan" else []),
     ]

@@ -15,6 +15,7 @@ from smartmem.passes.pack_textures import PackTexturesPass
 from smartmem.passes.rewrite_algebra import RewriteAlgebraPass
 from smartmem.passes.rewrite_scales import RewriteScalesPass
 from smartmem.passes.select_layouts import SelectLayoutsPass
+from smartmem.passes.select_orders import SelectOrdersPass
 from smartmem.passes.select_paddings import SelectPaddingsPass
 from smartmem.passes.select_precision import SelectPrecisionPass
 from smartmem.passes.verify_lowered import VerifyLoweredPass
@@ -32,6 +33,7 @@ PASSES: dict[str, Callable[..., Pass]] = {
         FuseJoinsPass,
         SelectPrecisionPass,
         SelectLayoutsPass,
+        SelectOrdersPass,
         PackTexturesPass,
         FuseReadsPass,
         FuseBlocksPass,

@@ -34,7 +34,7 @@ from smartmem.passes.lower.builder import (
     sliced,
     widened,
 )
-from smartmem.passes.lower.contraction import sum_of_products
+from smartmem.passes.lower.contraction import operand, plain, sum_of_products, sum_of_reads
 from smartmem.passes.lower.factors import broadcast, function_of, itself
 from smartmem.passes.lower.registry import lowers
 from smartmem.passes.lower.taps import tapped
@@ -77,6 +77,8 @@ def _tiled(low: Lowering, op: Any, window: Window) -> Any:
     The patches are written out, one copy, but where our tiles read them in place (``rules/reads``).
     A window of one element is a contraction as it is.
     """
+    if block_of(op) is not None and all(size == 1 for size in window.kernel):
+        return _pointwise(low, op, window)
     patches = Patches.of(op)
     maker = producer(op.input)
     if isinstance(maker, ElementwiseOp) and is_read_in_place(maker):
@@ -111,6 +113,25 @@ def _of_function(low: Lowering, op: Any, maker: ElementwiseOp, patches: Patches)
         element_type(op.result),
         [(function_of(maker), len(values)), (itself, 1)],
     )
+
+
+def _pointwise(low: Lowering, op: Any, window: Window) -> Any:
+    """Windows of one element in a kernel of their own: a contraction over the channels. Loops of
+    one step, which IREE removes elsewhere, would be in the way of the tiles there.
+    """
+    rank = len(shape(op.input))
+    batch, *position = range(rank - 1)
+    outputs, channels, *offset = range(rank - 1, 2 * rank - 1)
+    seen = [batch, channels, *position]
+    maker = producer(op.input)
+    if isinstance(maker, ElementwiseOp) and is_read_in_place(maker):
+        image = operand(low, op.input, seen)
+    else:
+        image = plain(_cropped(low, op, window), low.write(op.input, seen))
+    weight = plain(low.value(op.weight), low.write(op.weight, [outputs, channels, *offset]))
+    reads = [image, weight]
+    loops = low.write(op.result, [batch, outputs, *position])
+    return sum_of_reads(reads, loops, low.physical_shape(op.result), element_type(op.result))
 
 
 def _reordered(value: Any, axes: Sequence[int], wanted: Sequence[int]) -> Any:

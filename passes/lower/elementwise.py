@@ -11,6 +11,7 @@ from typing import Any
 
 from smartmem.dialects._mlir import arith, ir, linalg
 from smartmem.dialects.layout.ops import ElementwiseOp, element_type, shape
+from smartmem.passes.analysis.blocks import block_of
 from smartmem.passes.analysis.joins import producer
 from smartmem.passes.analysis.reads import is_read_in_place
 from smartmem.passes.lower.builder import (
@@ -25,6 +26,7 @@ from smartmem.passes.lower.builder import (
     reduces,
 )
 from smartmem.passes.lower.floats import FLOATS
+from smartmem.passes.lower.merging import pointwise_merged
 from smartmem.passes.lower.registry import lowers
 from smartmem.passes.lower.scalars import SCALARS, cast, compare, is_float, select
 from smartmem.passes.lower.special import SPECIAL
@@ -51,6 +53,11 @@ def elementwise(low: Lowering, op: Any) -> Any:
     runs = [_runs(v, target) for v in op.operands]
     read = [v for v, own in zip(op.operands, runs, strict=True) if own is None]
     operands = [low.read_broadcast(v, loops, target) for v in read]
+    if block_of(op) is not None and read == list(op.operands):
+        own = low.physical_shape(op.result)
+        made = pointwise_merged(operands, own, element, lambda *v: on_elements(op, v))
+        if made is not None:
+            return made
     groups = _parts(low, operands, low.physical_shape(op.result))
     fine = [_in_parts(operand, groups) for operand in operands]
     sizes = [size for group in groups for size in group]

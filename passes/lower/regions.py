@@ -1,13 +1,9 @@
 """Dispatch regions: what stands in one is one kernel, whatever IREE would have fused itself."""
 
-from collections.abc import Callable, Sequence
-from itertools import accumulate
+from collections.abc import Callable
 from typing import Any
 
 from smartmem.dialects._mlir import ir
-from smartmem.dialects.layout.build import tensor_of
-from smartmem.dialects.layout.ops import shape
-from smartmem.passes.lower.builder import reassociated
 
 # Views of a whole tensor, free where they stand before the kernel; inside it they are in the way of
 # its tiles.
@@ -16,42 +12,40 @@ _RESHAPES = ("tensor.collapse_shape", "tensor.expand_shape")
 
 def one_kernel(result: Any, build: Callable[[], Any]) -> Any:
     """What ``build`` makes, of type ``result``, by a kernel of its own."""
-    return _region(result, build).results[0]
-
-
-def one_kernel_in_parts(
-    value: Any, parts: Sequence[Sequence[int]], build: Callable[[], Any]
-) -> Any:
-    """What ``build`` makes, of type ``value``, by a kernel of its own whose loops are ``parts`` of
-    its dims: what it ends with collapses them, which is done behind the kernel.
-    """
-    sizes = [size for group in parts for size in group]
-
-    def uncollapsed() -> Any:
+    region = _region(result)
+    with ir.InsertionPoint(region.regions[0].blocks.append()):
         made = build()
-        collapse = made.owner
-        if collapse.name != _RESHAPES[0] or shape(collapse.operands[0]) != tuple(sizes):
-            raise ValueError(f"a kernel in loops of {sizes} ends with {collapse.name}")
-        return collapse.operands[0]
+        reshape = made.owner if _is_reshape(made.owner) else None
+        ir.Operation.create("flow.return", operands=[made])
+    _hoist_reshapes(region)
+    body = region.regions[0].blocks[0]
+    if reshape is None or reshape.operation.block != body:
+        return region.results[0]
+    # The kernel makes what is reshaped, and the reshape follows it.
+    source = reshape.operands[0]
+    kernel = _region(source.type)
+    body.append_to(kernel.regions[0])
+    reshape.operation.move_after(kernel)
+    next(op for op in body.operations if op.operation.name == "flow.return").erase()
+    with ir.InsertionPoint(body):
+        ir.Operation.create("flow.return", operands=[source])
+    reshape.operation.operands[0] = kernel.results[0]
+    region.erase()
+    return reshape.results[0]
 
-    region = _region(tensor_of(sizes, ir.RankedTensorType(value).element_type), uncollapsed)
-    ends = accumulate(map(len, parts))
-    axes = [list(range(end - len(p), end)) for end, p in zip(ends, parts, strict=True)]
-    return reassociated(region.results[0], axes)
 
-
-def _region(result: Any, build: Callable[[], Any]) -> Any:
+def _region(result: Any) -> Any:
     no_sizes = ir.DenseI32ArrayAttr.get([0, 0])
-    region = ir.Operation.create(
+    return ir.Operation.create(
         "flow.dispatch.region",
         results=[result],
         attributes={"operandSegmentSizes": no_sizes},
         regions=2,
     )
-    with ir.InsertionPoint(region.regions[0].blocks.append()):
-        ir.Operation.create("flow.return", operands=[build()])
-    _hoist_reshapes(region)
-    return region
+
+
+def _is_reshape(op: Any) -> bool:
+    return not isinstance(op, ir.Block) and op.operation.name in _RESHAPES
 
 
 def _hoist_reshapes(region: Any) -> None:

@@ -23,6 +23,7 @@ from smartmem.dialects.layout.ops import (
     shape,
 )
 from smartmem.dialects.steps import Step, reshape_steps
+from smartmem.passes.analysis.blocks import block_of
 from smartmem.passes.analysis.joins import is_assembled, is_link, joined_dim, pieces, producer
 from smartmem.passes.analysis.reads import is_read_in_place
 from smartmem.passes.lower.assembly import assemble, bordered, is_read_through, shown
@@ -39,6 +40,7 @@ from smartmem.passes.lower.builder import (
     reassociated,
     sliced,
 )
+from smartmem.passes.lower.merging import transposed_merged
 from smartmem.passes.lower.positions import computed
 from smartmem.passes.lower.registry import lowers
 
@@ -76,6 +78,10 @@ def _is_read_through(low: Lowering, op: Any) -> bool:
 @lowers(RelayoutOp)
 def relayout(low: Lowering, op: Any) -> Any:
     """A view between two orders of the same logical tensor."""
+    if block_of(op) is not None:
+        given = low.layout(op.input).order
+        sources = [given.index(axis) for axis in low.layout(op.result).order]
+        return transposed_merged(low.value(op.input), sources, low.physical_shape(op.result))
     return viewed(low.value(op.input), _memory_map(low, op))
 
 

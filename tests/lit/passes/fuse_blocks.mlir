@@ -351,3 +351,27 @@ func.func @groups(%x: tensor<1x8x6x5xf32, #last>, %w: tensor<8x4x3x3xf32, #kerne
   %3 = "layout.conv"(%x, %w) {dilations = array<i64: 1, 1>, groups = 2, pad_high = array<i64: 1, 1>, pad_low = array<i64: 1, 1>, strides = array<i64: 2, 2>} : (tensor<1x8x6x5xf32, #last>, tensor<8x4x3x3xf32, #kernel>) -> tensor<1x8x3x3xf32, #last>
   return %2, %3 : tensor<1x8x6x5xf32>, tensor<1x8x3x3xf32, #last>
 }
+
+// A 1x1 convolution that ends in another order is a block, its sum reading a row-major image as it lies; one that keeps
+// its order is left to IREE.
+
+// CHECK-LABEL: func.func @turned_product
+// CHECK-NEXT: "layout.conv"{{.*}}block = 1
+// CHECK-NEXT: "layout.elementwise"{{.*}}block = 1
+// CHECK-NEXT: "layout.relayout"{{.*}}block = 1
+// CPU-LABEL: func.func @turned_product
+// CPU-NOT: block =
+func.func @turned_product(%x: tensor<1x8x6x5xf32, #last>, %w: tensor<8x8x1x1xf32, #kernel>, %r: tensor<1x8x6x5xf32>) -> tensor<1x8x6x5xf32> {
+  %0 = "layout.conv"(%x, %w) {dilations = array<i64: 1, 1>, groups = 1, pad_high = array<i64: 0, 0>, pad_low = array<i64: 0, 0>, strides = array<i64: 1, 1>} : (tensor<1x8x6x5xf32, #last>, tensor<8x8x1x1xf32, #kernel>) -> tensor<1x8x6x5xf32, #last>
+  %1 = "layout.elementwise"(%0, %r) {fn = "add", operandSegmentSizes = array<i32: 1, 1, 0>} : (tensor<1x8x6x5xf32, #last>, tensor<1x8x6x5xf32>) -> tensor<1x8x6x5xf32, #last>
+  %2 = "layout.relayout"(%1) : (tensor<1x8x6x5xf32, #last>) -> tensor<1x8x6x5xf32>
+  return %2 : tensor<1x8x6x5xf32>
+}
+
+// CHECK-LABEL: func.func @plain_product
+// CHECK-NOT: block =
+func.func @plain_product(%x: tensor<1x8x6x5xf32, #last>, %w: tensor<8x8x1x1xf32, #kernel>, %r: tensor<1x8x6x5xf32, #last>) -> tensor<1x8x6x5xf32, #last> {
+  %0 = "layout.conv"(%x, %w) {dilations = array<i64: 1, 1>, groups = 1, pad_high = array<i64: 0, 0>, pad_low = array<i64: 0, 0>, strides = array<i64: 1, 1>} : (tensor<1x8x6x5xf32, #last>, tensor<8x8x1x1xf32, #kernel>) -> tensor<1x8x6x5xf32, #last>
+  %1 = "layout.elementwise"(%0, %r) {fn = "add", operandSegmentSizes = array<i32: 1, 1, 0>} : (tensor<1x8x6x5xf32, #last>, tensor<1x8x6x5xf32, #last>) -> tensor<1x8x6x5xf32, #last>
+  return %1 : tensor<1x8x6x5xf32, #last>
+}

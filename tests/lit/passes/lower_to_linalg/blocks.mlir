@@ -98,3 +98,24 @@ func.func @grouped(%x: tensor<1x8x6x4xf32>, %w: tensor<8x4x3x3xf32>) -> tensor<1
   %2 = "layout.relayout"(%1) : (tensor<1x8x3x2xf32, #layout.repr<array<i64: 0, 2, 3, 1>, [], [], "buffer">>) -> tensor<1x8x3x2xf32>
   return %2 : tensor<1x8x3x2xf32>
 }
+
+// In the block of a product every loop is one of the product's: the reshapes to the image stand outside.
+
+// CHECK-LABEL: func.func @product
+// CHECK: %[[RESIDUAL:.*]] = tensor.collapse_shape %arg2 {{.*}} : tensor<1x8x6x5xf32> into tensor<8x30xf32>
+// CHECK: %[[KERNEL:.*]] = "flow.dispatch.region"() ({
+// CHECK: %[[SUM:.*]] = linalg.generic {{.*}} ins({{.*}} : tensor<30x8xf32>, tensor<8x8xf32>)
+// CHECK-NOT: tensor.pad
+// CHECK: linalg.generic {{.*}} ins({{.*}}%[[RESIDUAL]] : tensor<30x8xf32>, tensor<8x30xf32>)
+// CHECK: "flow.return"({{.*}}) : (tensor<8x30xf32>) -> ()
+// CHECK: tensor.expand_shape %[[KERNEL]] {{.*}} : tensor<8x30xf32> into tensor<1x8x6x5xf32>
+// CPU-LABEL: func.func @product
+// CPU-NOT: flow.dispatch.region
+func.func @product(%x: tensor<1x8x6x5xf32>, %w: tensor<8x8x1x1xf32>, %r: tensor<1x8x6x5xf32>) -> tensor<1x8x6x5xf32> {
+  %l = "layout.relayout"(%x) : (tensor<1x8x6x5xf32>) -> tensor<1x8x6x5xf32, #layout.repr<array<i64: 0, 2, 3, 1>, [], [], "buffer">>
+  %k = "layout.relayout"(%w) : (tensor<8x8x1x1xf32>) -> tensor<8x8x1x1xf32, #layout.repr<array<i64: 2, 3, 1, 0>, [], [], "buffer">>
+  %0 = "layout.conv"(%l, %k) {dilations = array<i64: 1, 1>, groups = 1, pad_high = array<i64: 0, 0>, pad_low = array<i64: 0, 0>, strides = array<i64: 1, 1>} : (tensor<1x8x6x5xf32, #layout.repr<array<i64: 0, 2, 3, 1>, [], [], "buffer">>, tensor<8x8x1x1xf32, #layout.repr<array<i64: 2, 3, 1, 0>, [], [], "buffer">>) -> tensor<1x8x6x5xf32, #layout.repr<array<i64: 0, 2, 3, 1>, [], [], "buffer">>
+  %1 = "layout.elementwise"(%0, %r) {fn = "add", operandSegmentSizes = array<i32: 1, 1, 0>} : (tensor<1x8x6x5xf32, #layout.repr<array<i64: 0, 2, 3, 1>, [], [], "buffer">>, tensor<1x8x6x5xf32>) -> tensor<1x8x6x5xf32, #layout.repr<array<i64: 0, 2, 3, 1>, [], [], "buffer">>
+  %2 = "layout.relayout"(%1) : (tensor<1x8x6x5xf32, #layout.repr<array<i64: 0, 2, 3, 1>, [], [], "buffer">>) -> tensor<1x8x6x5xf32>
+  return %2 : tensor<1x8x6x5xf32>
+}
