@@ -14,20 +14,21 @@ of a chain of such sums, on every target: IREE has no tiles for it at all. Every
 own affair.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from smartmem.passes.iree import phase_ir
 from smartmem.passes.iree.phase_ir import Op, ir
+from smartmem.passes.rules.chains import tile_chain
 from smartmem.passes.rules.kernels import (
     Contraction,
     KernelConfig,
     KernelLimits,
     accepts,
-    tile_chain,
     tile_contraction,
 )
+from smartmem.passes.rules.workgroups import Shape
 from smartmem.passes.tuning.database import Database
 
 _LEAST_CHAIN = 2
@@ -45,16 +46,19 @@ class Configured:
 
 
 def configure(
-    stream_ir: str, limits: KernelLimits | None, tuned: Database | None = None
+    stream_ir: str,
+    limits: KernelLimits | None,
+    tuned: Database | None = None,
+    avoided: Collection[Shape] = (),
 ) -> Configured:
-    """Tile the contractions of a stream-phase module, only chains of them without ``limits``;
-    raises ``ValueError`` on bad text.
+    """Tile the contractions of a stream-phase module, only chains of them without ``limits``; these
+    in workgroups of no ``avoided`` shape. Raises ``ValueError`` on bad text.
     """
     module = phase_ir.parse(stream_ir)
     kernels: dict[str, KernelConfig] = {}
     measured = 0
     for function, sums, op in _chains(module.operation):
-        config = tile_chain(op)
+        config = tile_chain(op, avoided)
         if config is not None:
             for one in sums[:-1]:
                 one.attributes["lowering_config"] = _tiles(config, one.context)

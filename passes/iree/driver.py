@@ -424,10 +424,11 @@ def _with_kernels(
     if target.kind == "cpu":
         return build(stream_ir, target, store), Configured(stream_ir, {})
     # Those without which a dispatch cannot be built, on any target.
-    needed = configure(stream_ir, None)
+    avoided = target.avoided_workgroups
+    needed = configure(stream_ir, None, avoided=avoided)
     if target.kernels is None:
         return build(needed.stream_ir, target, store), needed
-    configured = configure(stream_ir, target.kernels, target.tuned)
+    configured = configure(stream_ir, target.kernels, target.tuned, avoided)
     try:
         return build(configured.stream_ir, target, store), configured
     except CompileError as error:

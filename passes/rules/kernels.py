@@ -40,8 +40,6 @@ _LEAST_APART_ROWS = 64
 # Promoted rows lie this many elements further apart, against bank conflicts.
 _ROW_PADDING = 4
 _F32_BYTES = 4
-# Invocations of a workgroup that makes a chain of sums: two subgroups of most GPUs.
-_CHAIN_THREADS = 64
 # Tiles that ops of one kernel may hold where the registers are not known: residual sums and gates
 # need two or three. Not measured: no model of the suite comes near it.
 _MOST_TILES = 16
@@ -138,32 +136,6 @@ def tile_contraction(op: Contraction, limits: KernelLimits) -> KernelConfig | No
     if not limits.plain and _is_plain(op, roles):
         return None
     return _vectorised(op, roles, limits)
-
-
-def tile_chain(op: Contraction) -> KernelConfig | None:
-    """Tiles for each of a chain of sums of products that add up in one result, on any target: a
-    thread makes four columns of one row, so that IREE asks for a border once per vec4 that it
-    reads. None where columns or the sum are no whole vec4.
-    """
-    *_, deep = op.reductions
-    column = op.result[-1]
-    if op.extents[column] % _LANES or op.extents[deep] != _LANES:
-        return None
-    threads: dict[int, int] = {}
-    left = _CHAIN_THREADS
-    for loop in reversed(op.result[-_THREAD_LOOPS:]):
-        steps = op.extents[loop] // (_LANES if loop == column else 1)
-        threads[loop] = largest_divisor(steps, left)
-        left //= threads[loop]
-    held = {column: _LANES}
-    loops = range(len(op.extents))
-    return KernelConfig(
-        pipeline="BaseVectorize",
-        workgroup=tuple(held.get(d, 1) * threads.get(d, 1) if d in op.result else 0 for d in loops),
-        thread=tuple(held.get(d, 1) if d in op.result else 0 for d in loops),
-        reduction=tuple(_LANES if d == deep else 0 for d in loops),
-        threads=_workgroup_size(op.result, threads),
-    )
 
 
 def vectorised(op: Contraction, limits: KernelLimits) -> KernelConfig | None:

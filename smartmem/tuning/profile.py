@@ -44,7 +44,9 @@ def steps_of(stream_ir: str, target: Target) -> list[Step]:
     if target.kernels is None:
         return steps(stream_ir, {})
     tuned = with_tuning(target, "auto").tuned
-    return steps(stream_ir, configure(stream_ir, target.kernels, tuned).kernels)
+    return steps(
+        stream_ir, configure(stream_ir, target.kernels, tuned, target.avoided_workgroups).kernels
+    )
 
 
 def measure_model(

@@ -108,6 +108,13 @@ def test_a_chain_of_sums_is_configured_as_one(limits: KernelLimits | None) -> No
     assert sum(tiled) == 1
 
 
+def test_a_chain_avoids_workgroups_that_break_drivers() -> None:
+    (config,) = configure(chain(), None, avoided=[(2, 2, 6)]).kernels.values()
+    assert config.threads != (2, 2, 6)
+    assert config.thread == (1, 1, 4, 0)
+    assert config.workgroup == (config.threads[2], config.threads[1], 4 * config.threads[0], 0)
+
+
 def test_sums_that_are_no_products_are_no_chain() -> None:
     assert configure(chain("addf"), None).kernels == {}
 
