@@ -150,8 +150,10 @@ def factors(op: Op) -> tuple[frozenset[int], frozenset[int]] | None:
     """The numbers of the inputs that either factor of a sum of products is computed from; None for
     any other structured op, and where the two share an input.
     """
-    *_, last = body_ops(op)
-    block = last.parent.regions[0].blocks[0]
+    body = list(body_ops(op))
+    if not body or body[-1].name != "linalg.yield":
+        return None
+    last, block = body[-1], op.regions[0].blocks[0]
     total = len(block.arguments) - 1
     added = defining_op(last.operands[0]) if len(last.operands) == 1 else None
     if added is None or added.name not in _SUMS:
