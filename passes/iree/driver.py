@@ -117,7 +117,7 @@ def _identity(target: Target, extra: Sequence[str]) -> list[str]:
     """All that the output depends on besides the input."""
     parts = [f"iree-base-compiler {version('iree-base-compiler')}", *target.flags, *extra]
     if target.avoided_workgroups:
-        parts.append(f"without workgroups of {target.avoided_workgroups}")
+        parts.append(f"products without workgroups of {target.avoided_workgroups}")
     return [*parts, _processor()] if target.iree_target == "host" else parts
 
 

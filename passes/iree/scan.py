@@ -25,7 +25,8 @@ the tile sizes IREE chose.
   flagged dispatches compute correctly.
 
 Two more kinds come from ``workgroups.py``, about drivers: ``workgroup`` (an error) is a shape that
-the target avoids and that cannot be changed; ``reshaped`` one that was.
+the target avoids and that cannot be changed, ``kept`` one of a dispatch that sums nothing, and
+``reshaped`` one that was changed.
 """
 
 from collections.abc import Iterator
@@ -49,7 +50,7 @@ class Finding:
     """
 
     dispatch: str
-    kind: Literal["race", "reduction", "misaligned", "workgroup", "reshaped"]
+    kind: Literal["race", "reduction", "misaligned", "workgroup", "kept", "reshaped"]
     detail: str
 
     @property

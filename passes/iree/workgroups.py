@@ -10,7 +10,8 @@ carries one and has no code yet:
 
 The root op keeps what each thread holds as far as the loops allow (``rules/workgroups.py``). What
 cannot be dealt otherwise is a finding that refuses the module: a dispatch with several configured
-ops, or one whose threads do not follow from its tiles.
+ops, or one whose threads do not follow from its tiles. Copies and ops on single elements keep their
+workgroup then (``kept``).
 """
 
 from collections.abc import Collection
@@ -22,6 +23,8 @@ from smartmem.passes.iree.scan import Finding
 from smartmem.passes.rules.workgroups import Dealt, Shape, redeal, shape_of
 
 _THREAD_LOOPS = 3
+# Those that sum nothing; of generic ops their loops tell.
+_NO_SUMS = {f"linalg.{name}" for name in ("generic", "fill", "copy", "transpose", "yield", "index")}
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,9 @@ def reshape(configured_ir: str, avoided: Collection[Shape]) -> Reshaped:
         name, chosen = phase_ir.symbol(function), f"IREE chose a workgroup of {_text(size)}"
         if other is None:
             detail = f"{chosen}, which the target avoids; its loops suit no other"
-            findings.append(Finding(name, "workgroup", detail))
+            # What is reported of drivers is about products.
+            kind = "workgroup" if _computes(function) else "kept"
+            findings.append(Finding(name, kind, detail))
         else:
             detail = f"{chosen}, which the target avoids: now {_text(other)}"
             findings.append(Finding(name, "reshaped", detail))
@@ -75,6 +80,12 @@ def _dealt_otherwise(function: Op, avoided: Collection[Shape]) -> Shape | None:
     shape = shape_of(others)
     phase_ir.set_workgroup_size(function, shape)
     return shape
+
+
+def _computes(function: Op) -> bool:
+    """Whether a dispatch sums or compares several elements: named ops are taken to do so."""
+    ops = [op for op in phase_ir.walk(function) if op.name.startswith(("linalg.", "iree_linalg_"))]
+    return any("reduction" in phase_ir.iterator_types(op) or op.name not in _NO_SUMS for op in ops)
 
 
 def _loops(root: Op) -> dict[int, Dealt]:

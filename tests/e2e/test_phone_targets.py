@@ -53,12 +53,14 @@ def test_kernels_are_valid(name: str, target: str, storage: Storage, tmp_path: P
     kernels = sorted((place / "kernels").iterdir())
     assert kernels
     for file in kernels:
-        code = file.read_bytes()
-        assert_valid(code, entry.needs["vulkan"], file.name)
-        assert not set(spirv_binary.workgroups(code)) & set(avoided), file.name
+        assert_valid(file.read_bytes(), entry.needs["vulkan"], file.name)
     stock = list(modules_of((place / "model.vmfb").read_bytes()))
     assert stock
     for number, code in enumerate(stock):
         # What IREE's serializer writes too much, and drivers are known to ignore.
         assert_valid(spirv_binary.made_valid(code), STOCK_VULKAN, f"model.vmfb {number}")
-        assert not set(spirv_binary.workgroups(code)) & set(avoided), f"model.vmfb {number}"
+    # Copies may keep a workgroup that the target avoids.
+    kept = [row for row in made.reports[target]["miscompile_risks"] if row["kind"] == "kept"]
+    for codes in ([file.read_bytes() for file in kernels], stock):
+        shapes = [shape for code in codes for shape in spirv_binary.workgroups(code)]
+        assert shapes and sum(shape in avoided for shape in shapes) <= len(kept)

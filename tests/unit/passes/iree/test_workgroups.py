@@ -115,6 +115,21 @@ def test_what_cannot_be_dealt_otherwise_is_refused(why: str) -> None:
     assert configuration(done.configured_ir) == configuration(REFUSED[why])
 
 
+COPY = """
+    func.func @copy(%x: tensor<64x16xf32>, %y: tensor<64x16xf32>) -> tensor<64x16xf32> attributes {
+        translation_info = #iree_codegen.translation_info<
+          pipeline = #iree_gpu.spirv_pipeline<BaseDistribute> workgroup_size = [8, 8, 1]>} {
+      %z = linalg.copy ins(%x : tensor<64x16xf32>) outs(%y : tensor<64x16xf32>)
+        -> tensor<64x16xf32>
+      return %z : tensor<64x16xf32>
+    }"""
+
+
+def test_what_sums_nothing_keeps_its_workgroup() -> None:
+    (finding,) = reshape(COPY, {(8, 8, 1)}).findings
+    assert (finding.kind, finding.is_error) == ("kept", False)
+
+
 def test_a_reduction_of_subgroups_is_refused() -> None:
     """Several of its ops are configured, for a number of threads that its subgroups need."""
     text = text_of("reduction_row")
