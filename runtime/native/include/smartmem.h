@@ -267,7 +267,8 @@ SM_API void sm_session_cancel(sm_session* session);
 SM_API sm_code sm_session_get_stream(sm_session* session, sm_stream_stats* stats, sm_error* error);
 
 /* Writes up to `capacity` intervals of the last call and their number: each step, and what was read
- * and copied in that time, for this call or for the next. None where the device has no clock. */
+ * and copied in that time, for this call or for the next. None where the device has no clock. The
+ * number may differ from one asking to the next: reading goes on. */
 SM_API sm_code sm_session_get_intervals(sm_session* session, sm_interval* intervals,
                                         size_t capacity, size_t* count, sm_error* error);
 

@@ -142,6 +142,8 @@ std::optional<Streaming> Program::streaming() const {
        &count);
   std::vector<sm_interval> intervals(count);
   call(sm_session_get_intervals, session_.get(), intervals.data(), intervals.size(), &count);
+  // Their number may differ by those at the edge of the call: reading goes on, and clocks drift.
+  intervals.resize(std::min(count, intervals.size()));
   Spans steps;
   Spans moves;
   for (const sm_interval& interval : intervals) {
