@@ -15,6 +15,7 @@ from typing import Any, Literal
 from smartmem.errors import UserError
 from smartmem.passes.rules.kernels import KernelLimits
 from smartmem.passes.rules.loads import Speeds
+from smartmem.passes.rules.product_times import ProductSpeeds
 from smartmem.passes.rules.textures import TextureLimits
 from smartmem.passes.rules.workgroups import Shape
 from smartmem.passes.tuning.database import Database, for_target
@@ -118,17 +119,19 @@ def known_targets() -> Mapping[str, Target]:
             data["iree_target"],
             data["description"],
             data.get("max_buffer_bytes", VULKAN_MIN_BUFFER_BYTES),
-            _kernel_limits(data["kernels"]) if "kernels" in data else None,
+            _kernel_limits(data) if "kernels" in data else None,
             Speeds(**data.get("speeds", {})),
             TextureLimits(**data.get("textures", {})),
         )
     return targets
 
 
-def _kernel_limits(table: dict[str, Any]) -> KernelLimits:
-    """The table ``[kernels]``; TOML has lists where a shape is a tuple."""
+def _kernel_limits(data: dict[str, Any]) -> KernelLimits:
+    """The tables ``[kernels]`` and ``[products]``; TOML has lists where a shape is a tuple."""
+    table = data["kernels"]
     avoided = tuple((x, y, z) for x, y, z in table.pop("avoided_workgroups", ()))
-    return KernelLimits(**table, avoided_workgroups=avoided)
+    products = ProductSpeeds(**data["products"]) if "products" in data else None
+    return KernelLimits(**table, avoided_workgroups=avoided, products=products)
 
 
 def resolve(name: str, storage: Storage = "buffer") -> Target:

@@ -156,7 +156,7 @@ def _tiles(config: KernelConfig, context: Any) -> Any:
 
 def _attribute(config: KernelConfig, context: Any) -> Any:
     promoted = config.pipeline == "MatmulPromoteVectorize"
-    stages = ", {pipeline_depth = 1, store_stage = 0}" if promoted else ""
+    stages = f", {{pipeline_depth = 1, store_stage = {config.store_stage}}}" if promoted else ""
     return ir.Attribute.parse(
         "#iree_codegen.compilation_info<"
         f"lowering_config = {_tiling(config)}, "

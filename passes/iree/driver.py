@@ -2,6 +2,8 @@
 between.
 
     lowered module --compile-to=stream--> stream IR (counted, kernels configured)
+        or, where a target wants products in other shapes: --compile-to=flow--> flow IR (shaped)
+        --compile-from=flow --compile-to=stream--> the same
         --compile-from=stream--> model.vmfb                                               (cpu)
         --compile-to=executable-targets--> schedule --> model.vmfb and SPIR-V modules     (vulkan)
 
@@ -43,6 +45,7 @@ from smartmem.passes.iree.in_place import share
 from smartmem.passes.iree.resources import Unschedulable
 from smartmem.passes.iree.scan import Finding, scan
 from smartmem.passes.iree.schedule import Program, read_kernels, read_program
+from smartmem.passes.iree.shape_products import shape_products
 from smartmem.passes.iree.streaming import emit, problem_of, told_for
 from smartmem.passes.iree.tensors import apart
 from smartmem.passes.iree.textures import bind_as_texels, storage_facts
@@ -165,14 +168,23 @@ def _failure(
 
 
 def compile_stream(lowered: str, target: Target, cache: Cache) -> str:
-    """Stream-phase IR of a lowered module."""
-    return compile_to("stream", lowered, target, cache)
+    """Stream-phase IR of a lowered module, its products in the shapes that the target wants."""
+    if target.kernels is None or target.kernels.products is None:
+        return compile_to("stream", lowered, target, cache)
+    flow_ir = compile_to("flow", lowered, target, cache)
+    shaped = shape_products(flow_ir, target.kernels)
+    return compile_to("stream", shaped.flow_ir, target, cache, source_phase="flow")
 
 
-def compile_to(phase: str, source: str, target: Target, cache: Cache) -> str:
-    """IR of a module at one of iree-compile's phases, as text."""
+def compile_to(
+    phase: str, source: str, target: Target, cache: Cache, *, source_phase: str | None = None
+) -> str:
+    """IR of a module at one of iree-compile's phases, as text; ``source_phase``: that of the
+    source, where it is one of them.
+    """
     # Locations are the only way back from a dispatch to the model's Python line.
     extra = [f"--compile-to={phase}", "--mlir-print-debuginfo"]
+    extra += [f"--compile-from={source_phase}"] if source_phase else []
     parts = _identity(target, extra)
     key = key_of(source, parts)
     held = cache.get(key)

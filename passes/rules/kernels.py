@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import Literal
 
+from smartmem.passes.rules.product_times import ProductSpeeds, product_us
 from smartmem.passes.rules.workgroups import Dealt, Shape, redeal
 
 Pipeline = Literal["BaseVectorize", "MatmulPromoteVectorize"]
@@ -33,6 +34,11 @@ _THREAD_LOOPS = 3
 # Rows one thread keeps of a promoted tile, the preferred number first, and rows of the whole tile.
 _PROMOTED_ROWS = (2, 4, 7)
 _MOST_PROMOTED_ROWS = 64
+# The same where a device's speeds are known. With 7 rows or more, or tiles of fewer than 16 rows,
+# products took twice as long as with the best on an H200.
+_TIMED_ROWS = (4, 5, 2, 6, 3)
+TIMED_HEIGHTS = (16, 20, 24, 28, 32, 40, 48, 56, 64, 80, 96)
+_TIMED_THREADS = 256
 _PROMOTED_DEPTHS = (32, 16)
 _PROMOTED_COLUMNS = (128, 96, 64, 48, 32, 16)
 # Rows with a batch between them and the columns: with 32 IREE's own tiles were twice as fast.
@@ -76,6 +82,8 @@ class KernelLimits:
     thread (0: not known, or what does not fit costs little). most_threads: invocations a
     workgroup can have at all (128: the least that Vulkan allows), for what is measured.
     avoided_workgroups: shapes (x, y, z) that drivers are known to break.
+    products: what predicts how long promoted tiles take, by which they and the shapes of products
+    are chosen (``product_shapes.py``); None: the tile that reuses most.
     """
 
     threads: int
@@ -90,6 +98,7 @@ class KernelLimits:
     registers: int = 0
     most_threads: int = 128
     avoided_workgroups: tuple[Shape, ...] = ()
+    products: ProductSpeeds | None = None
 
     @property
     def tiles(self) -> int:
@@ -101,7 +110,8 @@ class KernelLimits:
 @dataclass(frozen=True)
 class KernelConfig:
     """Tile sizes per loop (0: not tiled at that level) for workgroups, threads and the reduction;
-    invocations per workgroup in x, y, z.
+    invocations per workgroup in x, y, z. ``store_stage``: of promoted tiles, 0 where the next ones
+    are fetched into a second buffer, 1 where they wait in registers.
     """
 
     pipeline: Pipeline
@@ -109,6 +119,7 @@ class KernelConfig:
     thread: tuple[int, ...]
     reduction: tuple[int, ...]
     threads: Shape
+    store_stage: int = 0
 
 
 @dataclass(frozen=True)
@@ -152,6 +163,17 @@ def promoted(op: Contraction, limits: KernelLimits) -> list[KernelConfig]:
     return [_promoted_config(op, roles, tile) for tile in _promoted_tiles(op, roles, limits)]
 
 
+def promoted_us(op: Contraction, limits: KernelLimits) -> float | None:
+    """Microseconds of ``op`` by the promoted tiles that ``tile_contraction`` chooses, as the
+    target's speeds predict; None where it has none, or the target no speeds.
+    """
+    roles = _roles(op)
+    if roles is None or limits.products is None:
+        return None
+    best = _best_promoted(op, roles, limits)
+    return None if best is None else _tile_us(op, best, limits.products, op.extents[roles.deep])
+
+
 def accepts(op: Contraction, config: KernelConfig, limits: KernelLimits) -> bool:
     """Whether a configuration from elsewhere is one for ``op`` that keeps the target's limits: a
     tile for each loop, that divides it, no more threads or shared memory than there are, and no
@@ -174,7 +196,7 @@ def accepts(op: Contraction, config: KernelConfig, limits: KernelLimits) -> bool
     if roles is None or not _may_promote(op, roles, limits):
         return False
     rows, columns, depth = (config.workgroup[d] for d in (roles.row, roles.column, roles.deep))
-    tile = _Promoted(rows, columns, depth, config.thread[roles.row])
+    tile = _Promoted(rows, columns, depth, config.thread[roles.row], config.store_stage)
     return tile.copies_in_vectors and tile.shared_bytes <= limits.shared_bytes
 
 
@@ -282,6 +304,7 @@ class _Promoted:
     columns: int
     depth: int
     held: int
+    store_stage: int = 0
 
     @property
     def threads(self) -> int:
@@ -289,9 +312,10 @@ class _Promoted:
 
     @property
     def shared_bytes(self) -> int:
-        """Both operand tiles, twice (the next ones are fetched while these are used)."""
+        """Both operand tiles; twice where the next ones are stored while these are used."""
         padded = self.depth + _ROW_PADDING, self.columns + _ROW_PADDING
-        return 2 * _F32_BYTES * (self.rows * padded[0] + self.depth * padded[1])
+        buffers = 1 if self.store_stage else 2
+        return buffers * _F32_BYTES * (self.rows * padded[0] + self.depth * padded[1])
 
     @property
     def copies_in_vectors(self) -> bool:
@@ -306,19 +330,34 @@ class _Promoted:
 
 
 def _promoted(op: Contraction, roles: _Roles, limits: KernelLimits) -> KernelConfig | None:
-    """The tile that reuses most among those that fill the device; the most workgroups where none
-    does.
+    best = _best_promoted(op, roles, limits)
+    return None if best is None else _promoted_config(op, roles, best)
+
+
+def _best_promoted(op: Contraction, roles: _Roles, limits: KernelLimits) -> _Promoted | None:
+    """The tile that is predicted to be the fastest. Without speeds, the one that reuses most among
+    those that fill the device; the most workgroups where none does.
     """
     if not _may_promote(op, roles, limits):
         return None
+    speeds = limits.products
+    tiles = _promoted_tiles(op, roles, limits)
+    if speeds is not None:
+        depth = op.extents[roles.deep]
+        return min(tiles, key=lambda t: _tile_us(op, t, speeds, depth), default=None)
     grid = prod(op.extents[d] for d in op.result)
 
     def worth(tile: _Promoted) -> tuple[float, ...]:
         workgroups = min(grid // (tile.rows * tile.columns), limits.workgroups)
         return workgroups, tile.reuse, -_PROMOTED_ROWS.index(tile.held), tile.depth
 
-    best = max(_promoted_tiles(op, roles, limits), key=worth, default=None)
-    return None if best is None else _promoted_config(op, roles, best)
+    return max(tiles, key=worth, default=None)
+
+
+def _tile_us(op: Contraction, tile: _Promoted, speeds: ProductSpeeds, depth: int) -> float:
+    workgroups = prod(op.extents[d] for d in op.result) // (tile.rows * tile.columns)
+    sizes = (tile.rows, tile.columns, tile.depth)
+    return product_us(sizes, tile.held, workgroups, depth, speeds)
 
 
 def _promoted_config(op: Contraction, roles: _Roles, best: _Promoted) -> KernelConfig:
@@ -331,6 +370,7 @@ def _promoted_config(op: Contraction, roles: _Roles, best: _Promoted) -> KernelC
         thread=tuple(held.get(d, 1) for d in loops),
         reduction=tuple(_LANES if d == roles.deep else 0 for d in loops),
         threads=_promoted_shape(op, roles, best),
+        store_stage=best.store_stage,
     )
 
 
@@ -341,7 +381,10 @@ def _promoted_shape(op: Contraction, roles: _Roles, tile: _Promoted) -> Shape:
 
 def _may_promote(op: Contraction, roles: _Roles, limits: KernelLimits) -> bool:
     is_f32 = op.element_bits == 8 * _F32_BYTES
-    return bool(limits.shared_bytes) and is_f32 and _promotable(op, roles)
+    if not limits.shared_bytes or not is_f32 or not _promotable(op, roles):
+        return False
+    # Rows of the other operand, too, where no speeds say how long anything takes.
+    return roles.source[-1] == roles.column or limits.products is not None
 
 
 def _promotable(op: Contraction, roles: _Roles) -> bool:
@@ -353,7 +396,7 @@ def _promotable(op: Contraction, roles: _Roles) -> bool:
     return (
         len(op.reductions) == 1
         and roles.row in op.result[-_THREAD_LOOPS:]
-        and roles.source[-1] == roles.column
+        and roles.source[-1] in (roles.column, roles.deep)
         and other[-1] == roles.deep
         and all(d in roles.source for d in op.result if d != roles.row)
         and (op.result[-2] == roles.row or op.extents[roles.row] >= _LEAST_APART_ROWS)
@@ -362,16 +405,19 @@ def _promotable(op: Contraction, roles: _Roles) -> bool:
 
 def _promoted_tiles(op: Contraction, roles: _Roles, limits: KernelLimits) -> Iterator[_Promoted]:
     rows, columns, deep = (op.extents[d] for d in (roles.row, roles.column, roles.deep))
+    timed = limits.products is not None
+    threads = min(limits.most_threads, _TIMED_THREADS) if timed else limits.threads
+    heights = TIMED_HEIGHTS if timed else range(1, min(rows, _MOST_PROMOTED_ROWS) + 1)
     for depth in _PROMOTED_DEPTHS:
         for width in _PROMOTED_COLUMNS:
-            for held in _PROMOTED_ROWS:
-                for height in range(held, min(rows, _MOST_PROMOTED_ROWS) + 1, held):
-                    tile = _Promoted(height, width, depth, held)
+            for held in _TIMED_ROWS if timed else _PROMOTED_ROWS:
+                for height in (n for n in heights if n % held == 0):
+                    tile = _Promoted(height, width, depth, held, int(timed))
                     if (
                         rows % height == 0
                         and columns % width == 0
                         and deep % depth == 0
-                        and limits.least_threads <= tile.threads <= limits.threads
+                        and limits.least_threads <= tile.threads <= threads
                         and tile.copies_in_vectors
                         and tile.shared_bytes <= limits.shared_bytes
                         and _promoted_shape(op, roles, tile) not in limits.avoided_workgroups

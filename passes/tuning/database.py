@@ -191,8 +191,13 @@ def _config(row: Mapping[str, Any]) -> KernelConfig:
     tiles = (tuple(int(n) for n in row[key]) for key in ("workgroup", "thread", "reduction"))
     x, y, z = (int(n) for n in row["threads"])
     workgroup, thread, reduction = tiles
-    return KernelConfig(row["pipeline"], workgroup, thread, reduction, (x, y, z))
+    stage = int(row.get("store_stage", 0))
+    return KernelConfig(row["pipeline"], workgroup, thread, reduction, (x, y, z), stage)
 
 
 def _config_json(config: KernelConfig | None) -> dict[str, Any] | None:
-    return None if config is None else asdict(config)
+    if config is None:
+        return None
+    held = asdict(config)
+    # Only promoted tiles have one.
+    return held if config.store_stage else {k: v for k, v in held.items() if k != "store_stage"}

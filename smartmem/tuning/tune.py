@@ -20,6 +20,8 @@ from smartmem.passes.iree.isolate import Isolated, isolate
 from smartmem.passes.rules.kernels import KernelConfig, KernelLimits, tile_contraction
 from smartmem.passes.tuning.candidates import Genes, child, drawn, expressed
 from smartmem.passes.tuning.database import Database, Entry, empty
+from smartmem.runtime import native_api
+from smartmem.runtime.executor import uuid_of
 from smartmem.tuning.measure import Bench
 from smartmem.tuning.units import Unit
 
@@ -96,6 +98,8 @@ def tune(
     started = time.monotonic()
     limits = target.kernels
     assert limits is not None
+    # Kept open: NVIDIA's driver opens no more than some thirty times in a process.
+    held = native_api.open_device(uuid_of(device.uri))
     random = Random(seed)
     states: list[_State] = []
     progress(f"{len(units)} contractions: what they compute, on the CPU")
@@ -132,6 +136,7 @@ def tune(
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
     }
     known = empty(target.name)
+    del held
     database = Database(known.family, known.iree, entries, (source,) if entries else ())
     return Tuned(database, left, time.monotonic() - started)
 
