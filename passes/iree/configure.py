@@ -21,6 +21,7 @@ from typing import Any
 from smartmem.passes.iree import phase_ir
 from smartmem.passes.iree.phase_ir import Op, ir
 from smartmem.passes.rules.chains import tile_chain
+from smartmem.passes.rules.idle_lanes import IdleTiles, tile_convolution, tile_rows
 from smartmem.passes.rules.kernels import (
     Contraction,
     KernelConfig,
@@ -32,17 +33,20 @@ from smartmem.passes.rules.workgroups import Shape
 from smartmem.passes.tuning.database import Database
 
 _LEAST_CHAIN = 2
+_CONVOLUTIONS = ("linalg.depthwise_conv_2d_nhwc_hwc", "linalg.conv_2d_nhwc_hwcf")
 
 
 @dataclass(frozen=True)
 class Configured:
     """The edited IR, the configuration of each dispatch that got one, by name, and how many
-    dispatches were found in the database.
+    dispatches were found in the database; ``spread``: how many convolutions and rows of others are
+    dealt to more threads (``rules/idle_lanes.py``).
     """
 
     stream_ir: str
     kernels: dict[str, KernelConfig]
     tuned: int = 0
+    spread: int = 0
 
 
 def configure(
@@ -74,9 +78,53 @@ def configure(
         if config is not None:
             set_config(root, config)
             kernels[phase_ir.symbol(function)] = config
-    if not kernels:
+    spread = _spread(module.operation, limits) if limits is not None else 0
+    if not kernels and not spread:
         return Configured(stream_ir, kernels, measured)
-    return Configured(module.operation.get_asm(enable_debug_info=True), kernels, measured)
+    text = module.operation.get_asm(enable_debug_info=True)
+    return Configured(text, kernels, measured, spread)
+
+
+def _spread(module: Op, limits: KernelLimits) -> int:
+    """Configure the convolutions and reductions of rows that leave lanes idle; how many."""
+    count = 0
+    for function in phase_ir.named(module, "func.func"):
+        roots = [op for op in phase_ir.walk(function) if op.name in _CONVOLUTIONS]
+        reducing = [
+            op for op in phase_ir.walk(function) if "reduction" in phase_ir.iterator_types(op)
+        ]
+        if len(roots) + len(reducing) != 1:
+            continue
+        (root,) = (*roots, *reducing)
+        tiles = _convolution_tiles(root, limits) if roots else _row_tiles(root, limits)
+        if tiles is not None:
+            levels = ", ".join(str(list(level)) for level in tiles.levels)
+            root.attributes["compilation_info"] = _info(
+                f"#iree_codegen.lowering_config<tile_sizes = [{levels}]>",
+                "BaseVectorize",
+                tiles.threads,
+                "",
+                root.context,
+            )
+            count += 1
+    return count
+
+
+def _convolution_tiles(root: Op, limits: KernelLimits) -> IdleTiles | None:
+    result = phase_ir.shape_of(root.results[0].type)
+    kernel = phase_ir.shape_of(root.operands[1].type)
+    return tile_convolution(result, kernel, limits) if result and kernel else None
+
+
+def _row_tiles(root: Op, limits: KernelLimits) -> IdleTiles | None:
+    """Where ``root`` reduces the last of its two loops, over one tensor."""
+    inputs, outputs = phase_ir.structured_operands(root)
+    kinds = phase_ir.iterator_types(root)
+    if kinds != ["parallel", "reduction"] or len(inputs) != 1 or len(outputs) != 1:
+        return None
+    shape = phase_ir.shape_of(inputs[0].type)
+    is_row = ir.AffineMap.get_identity(2, root.context) == phase_ir.affine_maps(root)[0]
+    return tile_rows(*shape, limits) if shape and len(shape) == 2 and is_row else None
 
 
 def contractions(module: Op) -> Iterator[tuple[Op, Op, Contraction]]:
@@ -157,11 +205,15 @@ def _tiles(config: KernelConfig, context: Any) -> Any:
 def _attribute(config: KernelConfig, context: Any) -> Any:
     promoted = config.pipeline == "MatmulPromoteVectorize"
     stages = f", {{pipeline_depth = 1, store_stage = {config.store_stage}}}" if promoted else ""
+    return _info(_tiling(config), config.pipeline, config.threads, stages, context)
+
+
+def _info(tiling: str, pipeline: str, threads: Sequence[int], stages: str, context: Any) -> Any:
     return ir.Attribute.parse(
         "#iree_codegen.compilation_info<"
-        f"lowering_config = {_tiling(config)}, "
+        f"lowering_config = {tiling}, "
         "translation_info = #iree_codegen.translation_info<"
-        f"pipeline = #iree_gpu.spirv_pipeline<{config.pipeline}> "
-        f"workgroup_size = {list(config.threads)}{stages}>>",
+        f"pipeline = #iree_gpu.spirv_pipeline<{pipeline}> "
+        f"workgroup_size = {list(threads)}{stages}>>",
         context,
     )

@@ -56,6 +56,9 @@ def plain_product(function: Op, root: Op, op: Contraction) -> PlainProduct:
         raise NotPlain("not f32, or several summed loops")
     (deep,), column = op.reductions, op.result[-1]
     inputs, outputs = phase_ir.structured_operands(root)
+    # A product, its sum and the yield.
+    if len(inputs) != 2 or len(list(phase_ir.body_ops(root))) != 3:
+        raise NotPlain("factors that are computed first")
     pairs = ((op.lhs, op.rhs, inputs), (op.rhs, op.lhs, inputs[::-1]))
     for rows, matrix, (given, held) in pairs:
         if column not in rows and rows[-1] == deep and sorted(matrix) == sorted((deep, column)):

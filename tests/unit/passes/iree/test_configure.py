@@ -140,3 +140,35 @@ def test_other_reductions_are_left_alone(body: str) -> None:
 def test_bad_text_is_refused() -> None:
     with pytest.raises(ValueError, match="does not parse"):
         configure("module {", LIMITS)
+
+
+def _row_maxima(rows: int, columns: int) -> str:
+    shape, maxima = f"{rows}x{columns}xf32", f"{rows}xf32"
+    return bodies.module(
+        [shape],
+        maxima,
+        f"""
+    %e = tensor.empty() : tensor<{maxima}>
+    %f = linalg.fill ins(%zero : f32) outs(%e : tensor<{maxima}>) -> tensor<{maxima}>
+    %r = linalg.generic {{
+      indexing_maps = [affine_map<(m, n) -> (m, n)>, affine_map<(m, n) -> (m)>],
+      iterator_types = ["parallel", "reduction"]
+    }} ins(%x0 : tensor<{shape}>) outs(%f : tensor<{maxima}>) {{
+    ^bb0(%a: f32, %s: f32):
+      %t = arith.maximumf %a, %s : f32
+      linalg.yield %t : f32
+    }} -> tensor<{maxima}>
+""",
+    )
+
+
+def test_short_rows_are_read_in_pieces() -> None:
+    result = configure(_row_maxima(784, 98), LIMITS)
+    assert (result.kernels, result.spread) == ({}, 1)
+    assert configured_ops(result.stream_ir) == ["linalg.generic"]
+    assert "tile_sizes = [[32], [1], [0, 14]]" in result.stream_ir
+
+
+def test_rows_of_whole_vectors_are_left_to_iree() -> None:
+    text = _row_maxima(784, 96)
+    assert configure(text, LIMITS).stream_ir == text
