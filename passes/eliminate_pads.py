@@ -55,13 +55,8 @@ def _take_over(conv: ConvOp, pad: PadOp) -> None:
     conv.operation.operands[0] = pad.input
 
 
-def _behind(view: ViewOp) -> IndexMap | None:
-    """``view`` as one of what is behind the pad that it shows nothing of; None where it shows some
-    of the border.
-    """
-    pad = producer(view.input)
-    if not isinstance(pad, PadOp):
-        return None
+def _behind(view: ViewOp, pad: PadOp) -> IndexMap | None:
+    """``view`` as one of what is behind ``pad``; None where it shows some of the border."""
     shown, sizes = index_map_of(view), shape(pad.input)
     for expr, low, size in zip(shown.results, _low(pad), sizes, strict=True):
         first, last = interval(expr, shown.domain)
@@ -69,6 +64,17 @@ def _behind(view: ViewOp) -> IndexMap | None:
             return None
     moved = [expr + -low for expr, low in zip(shown.results, _low(pad), strict=True)]
     return IndexMap(shown.domain, sizes, tuple(moved))
+
+
+def _read_behind(view: ViewOp) -> bool:
+    """Let ``view`` read behind the pad before it, if it shows nothing of it; whether it does."""
+    pad = producer(view.input)
+    behind = _behind(view, pad) if isinstance(pad, PadOp) else None
+    if pad is None or behind is None:
+        return False
+    view.operation.operands[0] = pad.input
+    view.operation.attributes["index_map"] = ir.AffineMapAttr.get(to_affine_map(behind))
+    return True
 
 
 @dataclass(frozen=True)
@@ -87,11 +93,7 @@ class EliminatePadsPass:
                 while isinstance(op, ConvOp) and (pad := _border(op)) is not None:
                     _take_over(op, pad)
                     taken += 1
-                while isinstance(op, ViewOp) and (behind := _behind(op)) is not None:
-                    op.operation.operands[0] = producer(op.input).input
-                    op.operation.attributes["index_map"] = ir.AffineMapAttr.get(
-                        to_affine_map(behind)
-                    )
+                while isinstance(op, ViewOp) and _read_behind(op):
                     passed += 1
             erase_unused(function)
         return PassReport(self.name, {"pads_taken_over": taken, "pads_unseen": passed})
