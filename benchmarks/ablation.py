@@ -39,6 +39,7 @@ STEPS: dict[str, tuple[str, ...]] = {
     "selection": (
         "smartmem-select-paddings",
         "smartmem-select-layouts",
+        "smartmem-select-orders",
         "smartmem-pack-textures",
     ),
     "fusion": (
@@ -156,8 +157,10 @@ def section(name: str, data: Mapping[str, Any]) -> str:
     rows = data["rows"]
     devices = ", ".join(dict.fromkeys(f"{r['device']} ({r['driver']})" for r in rows.values()))
     days = sorted({row["date"] for row in rows.values()})
+    # Passes that came later than the record are not in it.
+    known = {off for held in data["without"].values() for off in held}
     groups = "; ".join(
-        f"*{step}*: {', '.join(n.removeprefix('smartmem-') for n in names)}"
+        f"*{step}*: {', '.join(n.removeprefix('smartmem-') for n in names if n in known)}"
         for step, names in STEPS.items()
         if names
     )
@@ -178,8 +181,11 @@ def section(name: str, data: Mapping[str, Any]) -> str:
 
 
 def _without(rows: Mapping[str, Any]) -> str:
-    passes = [name for names in STEPS.values() for name in names]
-    lines = [[model, *(_kernels(held[name]) for name in passes)] for model, held in rows.items()]
+    passes = list(dict.fromkeys(off for held in rows.values() for off in held))
+    lines = [
+        [model, *(_kernels(held[name]) if name in held else NONE for name in passes)]
+        for model, held in rows.items()
+    ]
     return table(["model", *(name.removeprefix("smartmem-") for name in passes)], lines)
 
 
