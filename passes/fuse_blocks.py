@@ -50,7 +50,7 @@ from smartmem.passes.eliminate_views import index_map_of
 from smartmem.passes.rules.classes import classify, movement
 from smartmem.passes.rules.fusion import combine
 from smartmem.passes.rules.rows import attention_row_kernel, column_kernel, row_kernel
-from smartmem.passes.rules.windows import is_product, layout_of, own_kernel, taps_of
+from smartmem.passes.rules.windows import is_pointwise, layout_of, own_kernel, taps_of
 from smartmem.passes.target import DeviceKind
 
 
@@ -62,8 +62,11 @@ def _is_seed(op: Any, device: DeviceKind, lanes: int) -> bool:
 
 
 def _is_turned_product(op: Any, device: DeviceKind) -> bool:
-    """Whether ``op`` is a product that IREE would fuse with what follows, but not write turned."""
-    product = isinstance(op, ContractOp) or (isinstance(op, ConvOp) and is_product(op))
+    """Whether ``op`` is a product that IREE would fuse with what follows, but not write turned.
+
+    Patches of larger windows are written out before their product, which one kernel cannot do.
+    """
+    product = isinstance(op, ContractOp) or (isinstance(op, ConvOp) and is_pointwise(op))
     return device == "vulkan" and product
 
 

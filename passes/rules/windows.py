@@ -117,6 +117,11 @@ def is_product(op: ConvOp) -> bool:
     return not _is_grouped(op) and window_of(op).side_by_side()
 
 
+def is_pointwise(op: ConvOp) -> bool:
+    """Whether a convolution is a matmul over the channels of each element."""
+    return is_product(op) and all(size == 1 for size in window_of(op).kernel)
+
+
 def is_named(op: Any) -> bool:
     """Whether ``op`` is a window over an image, in the layouts of linalg's named NHWC ops."""
     return len(shape(op.input)) == 4 and is_channels_last(op)

@@ -368,6 +368,14 @@ func.func @turned_product(%x: tensor<1x8x6x5xf32, #last>, %w: tensor<8x8x1x1xf32
   return %2 : tensor<1x8x6x5xf32>
 }
 
+// CHECK-LABEL: func.func @turned_patches
+// CHECK-NOT: block =
+func.func @turned_patches(%x: tensor<1x8x6x4xf32, #last>, %w: tensor<8x8x2x2xf32, #kernel>) -> tensor<1x8x3x2xf32> {
+  %0 = "layout.conv"(%x, %w) {dilations = array<i64: 1, 1>, groups = 1, pad_high = array<i64: 0, 0>, pad_low = array<i64: 0, 0>, strides = array<i64: 2, 2>} : (tensor<1x8x6x4xf32, #last>, tensor<8x8x2x2xf32, #kernel>) -> tensor<1x8x3x2xf32, #last>
+  %1 = "layout.relayout"(%0) : (tensor<1x8x3x2xf32, #last>) -> tensor<1x8x3x2xf32>
+  return %1 : tensor<1x8x3x2xf32>
+}
+
 // CHECK-LABEL: func.func @plain_product
 // CHECK-NOT: block =
 func.func @plain_product(%x: tensor<1x8x6x5xf32, #last>, %w: tensor<8x8x1x1xf32, #kernel>, %r: tensor<1x8x6x5xf32, #last>) -> tensor<1x8x6x5xf32, #last> {
