@@ -27,6 +27,7 @@ from smartmem.passes.rules.kernels import (
     KernelConfig,
     KernelLimits,
     accepts,
+    rows_inside,
     tile_contraction,
 )
 from smartmem.passes.rules.workgroups import Shape
@@ -73,7 +74,7 @@ def configure(
             break
         entry = tuned.find(op) if tuned else None
         known = entry is not None and (not entry.config or accepts(op, entry.config, limits))
-        config = entry.config if entry and known else tile_contraction(op, limits)
+        config = entry.config if entry and known else _by_rule(function, root, op, limits)
         measured += known
         if config is not None:
             set_config(root, config)
@@ -83,6 +84,29 @@ def configure(
         return Configured(stream_ir, kernels, measured)
     text = module.operation.get_asm(enable_debug_info=True)
     return Configured(text, kernels, measured, spread)
+
+
+def _by_rule(function: Op, root: Op, op: Contraction, limits: KernelLimits) -> KernelConfig | None:
+    """The rule's tiles for ``root``; its loops in another order, where promoted tiles want that and
+    nothing follows it in its dispatch, which would be tiled along the old ones.
+    """
+    order = rows_inside(op)
+    if order is not None and _is_alone(function, root):
+        config = tile_contraction(op.reordered(order), limits)
+        if config is not None and config.pipeline == "MatmulPromoteVectorize":
+            phase_ir.reorder_loops(root, order)
+            return config
+    return tile_contraction(op, limits)
+
+
+def _is_alone(function: Op, root: Op) -> bool:
+    """Whether ``root`` is all that its dispatch computes, and its body asks for no position."""
+    computing = [
+        op
+        for op in phase_ir.walk(function)
+        if op.name.startswith("linalg.") and op.name not in ("linalg.fill", "linalg.yield")
+    ]
+    return computing == [root]
 
 
 def _spread(module: Op, limits: KernelLimits) -> int:

@@ -141,6 +141,23 @@ def iterator_types(op: Op) -> list[str]:
     ]
 
 
+def reorder_loops(op: Op, order: Sequence[int]) -> None:
+    """Put loop ``order[i]`` of a ``linalg.generic``, whose body asks for no position, at place
+    ``i``.
+    """
+    context = op.context
+    places = [ir.AffineExpr.get_dim(order.index(d), context) for d in range(len(order))]
+    moved = ir.AffineMap.get(len(order), 0, places, context)
+    maps = [
+        ir.AffineMap.get(len(order), 0, [e.compose(moved) for e in m.results], context)
+        for m in affine_maps(op)
+    ]
+    kinds = list(op.attributes["iterator_types"])
+    with context:
+        op.attributes["indexing_maps"] = ir.ArrayAttr.get([ir.AffineMapAttr.get(m) for m in maps])
+        op.attributes["iterator_types"] = ir.ArrayAttr.get([kinds[d] for d in order])
+
+
 def is_sum_of_products(op: Op) -> bool:
     """Whether the body of a structured op is ``sum + f(a, ...) * g(b, ...)``."""
     return factors(op) is not None

@@ -68,6 +68,16 @@ class Contraction:
         """The summed loops."""
         return tuple(d for d in range(len(self.extents)) if d not in self.result)
 
+    def reordered(self, order: Sequence[int]) -> "Contraction":
+        """The same sum, loop ``i`` of which is loop ``order[i]`` of this one."""
+        places = [order.index(d) for d in range(len(order))]
+        lhs, rhs, result = (
+            tuple(places[d] for d in axes) for axes in (self.lhs, self.rhs, self.result)
+        )
+        return Contraction(
+            tuple(self.extents[d] for d in order), lhs, rhs, result, self.element_bits
+        )
+
 
 @dataclass(frozen=True)
 class KernelLimits:
@@ -147,6 +157,22 @@ def tile_contraction(op: Contraction, limits: KernelLimits) -> KernelConfig | No
     if not limits.plain and _is_plain(op, roles):
         return None
     return _vectorised(op, roles, limits)
+
+
+def rows_inside(op: Contraction) -> tuple[int, ...] | None:
+    """The order of loops in which the rows stand next to the columns, innermost but for the sum;
+    None where they do, or there are none.
+
+    IREE deals promoted tiles to two dims of threads. What lies in a loop further out each of them
+    computes whole: with heads between rows and columns, attention's second product was four times
+    the work it is.
+    """
+    roles = _roles(op)
+    if roles is None:
+        return None
+    outer = [d for d in sorted(op.result) if d not in (roles.row, roles.column)]
+    order = (*outer, roles.row, roles.column, *op.reductions)
+    return None if order == tuple(range(len(op.extents))) else order
 
 
 def vectorised(op: Contraction, limits: KernelLimits) -> KernelConfig | None:
@@ -376,7 +402,7 @@ def _promoted_config(op: Contraction, roles: _Roles, best: _Promoted) -> KernelC
 
 def _promoted_shape(op: Contraction, roles: _Roles, tile: _Promoted) -> Shape:
     dealt = {roles.column: tile.columns // _LANES, roles.row: tile.rows // tile.held}
-    return _workgroup_size(op.result, dealt)
+    return _workgroup_size(sorted(op.result), dealt)
 
 
 def _may_promote(op: Contraction, roles: _Roles, limits: KernelLimits) -> bool:
@@ -393,13 +419,14 @@ def _promotable(op: Contraction, roles: _Roles) -> bool:
     columns.
     """
     other = op.lhs if roles.source is op.rhs else op.rhs
+    loops = sorted(op.result)
     return (
         len(op.reductions) == 1
-        and roles.row in op.result[-_THREAD_LOOPS:]
+        and roles.row in loops[-_THREAD_LOOPS:]
         and roles.source[-1] in (roles.column, roles.deep)
         and other[-1] == roles.deep
         and all(d in roles.source for d in op.result if d != roles.row)
-        and (op.result[-2] == roles.row or op.extents[roles.row] >= _LEAST_APART_ROWS)
+        and (loops[-2] == roles.row or op.extents[roles.row] >= _LEAST_APART_ROWS)
     )
 
 

@@ -172,3 +172,59 @@ def test_short_rows_are_read_in_pieces() -> None:
 def test_rows_of_whole_vectors_are_left_to_iree() -> None:
     text = _row_maxima(784, 96)
     assert configure(text, LIMITS).stream_ir == text
+
+
+def values_of_attention(behind: str = "") -> str:
+    """Scores times values, [3, 224, 224] times [224, 3, 64], heads written between rows and
+    columns.
+    """
+    return bodies.module(
+        ["3x224x224xf32", "224x3x64xf32"],
+        "224x3x64xf32",
+        f"""
+    %z = arith.constant 0.0 : f32
+    %e = tensor.empty() : tensor<224x3x64xf32>
+    %f = linalg.fill ins(%z : f32) outs(%e : tensor<224x3x64xf32>) -> tensor<224x3x64xf32>
+    %{"p" if behind else "r"} = linalg.generic {{
+      indexing_maps = [affine_map<(m, h, n, k) -> (h, m, k)>,
+                       affine_map<(m, h, n, k) -> (k, h, n)>,
+                       affine_map<(m, h, n, k) -> (m, h, n)>],
+      iterator_types = ["parallel", "parallel", "parallel", "reduction"]
+    }} ins(%x0, %x1 : tensor<3x224x224xf32>, tensor<224x3x64xf32>)
+      outs(%f : tensor<224x3x64xf32>) {{
+    ^bb0(%a: f32, %b: f32, %s: f32):
+      %q = arith.mulf %a, %b : f32
+      %t = arith.addf %s, %q : f32
+      linalg.yield %t : f32
+    }} -> tensor<224x3x64xf32>
+    {behind}
+""",
+    )
+
+
+def test_rows_are_dealt_to_threads_next_to_columns() -> None:
+    """Heads go first, where nothing behind the product has loops of its own."""
+    result = configure(values_of_attention(), LIMITS)
+    (config,) = result.kernels.values()
+    assert config.workgroup[0] == 1 and config.thread[0] == 1
+    assert config.workgroup[1] > 1 and config.threads[2] == 1
+    root = next(
+        op
+        for op in phase_ir.walk(phase_ir.parse(result.stream_ir).operation)
+        if "compilation_info" in op.attributes
+    )
+    assert [str(m) for m in phase_ir.affine_maps(root)] == [
+        "(d0, d1, d2, d3) -> (d0, d1, d3)",
+        "(d0, d1, d2, d3) -> (d3, d0, d2)",
+        "(d0, d1, d2, d3) -> (d1, d0, d2)",
+    ]
+    behind = """%r = linalg.generic {
+      indexing_maps = [affine_map<(m, h, n) -> (m, h, n)>, affine_map<(m, h, n) -> (m, h, n)>],
+      iterator_types = ["parallel", "parallel", "parallel"]
+    } ins(%p : tensor<224x3x64xf32>) outs(%e : tensor<224x3x64xf32>) {
+    ^bb0(%a: f32, %o: f32):
+      %n = arith.negf %a : f32
+      linalg.yield %n : f32
+    } -> tensor<224x3x64xf32>"""
+    kept = configure(values_of_attention(behind), LIMITS)
+    assert "(d0, d1, d2, d3) -> (d1, d0, d2)>, affine_map" not in kept.stream_ir
