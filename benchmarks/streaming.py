@@ -64,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     if options.names:
         data = json.loads(options.file.read_text(encoding="utf-8")) if options.file.exists() else {}
-        data = {**_machine(), "rows": data.get("rows", [])}
+        data = {**machine(), "rows": data.get("rows", [])}
         for name in options.names:
             is_ours = options.executor == "smartmem"
             row = (measure_ours if is_ours else measure)(name, options.target)
@@ -75,7 +75,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _machine() -> dict[str, Any]:
+def machine() -> dict[str, Any]:
+    """What a record says of where it was made."""
     return {
         "cpu": platform.processor() or platform.machine(),
         "cores": os.cpu_count(),

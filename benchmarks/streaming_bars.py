@@ -17,7 +17,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import shutil
 import subprocess
 import sys
@@ -26,11 +25,10 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from smartmem.benchmarks.bench.results import commit
+from smartmem.benchmarks.streaming import machine
 from smartmem.benchmarks.streaming_verdict import tables
 
 ELEVEN = (
@@ -59,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     held: dict[str, Any] = {}
     if options.file.exists():
         held = json.loads(options.file.read_text("utf-8"))
-    data: dict[str, Any] = {**_machine(), "rows": held.get("rows", [])}
+    data: dict[str, Any] = {**machine(), "rows": held.get("rows", [])}
     if "planner" in held:
         data["planner"] = held["planner"]
     if not (options.no_planner or options.quick):
@@ -78,16 +76,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _chosen(quick: bool) -> tuple[str, ...]:
     return _QUICK if quick else ELEVEN
-
-
-def _machine() -> dict[str, Any]:
-    return {
-        "cpu": platform.processor() or platform.machine(),
-        "cores": os.cpu_count(),
-        "system": platform.platform(),
-        "iree": version("iree-base-runtime"),
-        "commit": commit(),
-    }
 
 
 def planner_row() -> dict[str, Any]:
