@@ -3,7 +3,8 @@
 IREE gives a thread four pixels of a convolution, and a row of 98 to one thread that reads it by
 elements. Where that makes fewer threads than the device runs at once, each waits for memory most of
 its time. With one pixel and four channels a thread, and a row read in pieces, such kernels took 0.3
-to 0.9 of IREE's time on an H200 (the 7x7 depthwise ones 0.3 to 0.5, rows of 98 0.25 to 0.34).
+to 0.9 of IREE's time on an H200, rows of 98 0.24 to 0.34 (``products-nvidia-h200.json`` in
+benchmarks/results).
 """
 
 from collections.abc import Sequence
